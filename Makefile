@@ -1,0 +1,57 @@
+# `make` alone lists the targets.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo dev test check bench clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+demo: $(VENV)/.run ## run the main job on real flights, from landed files to a served, monitored model
+	$(BIN)/ml-platform demo
+
+dev: $(VENV)/.run ## open Dagster's UI and MLflow's on what is there; Ctrl-C ends
+	$(BIN)/ml-platform up
+
+test: $(VENV)/.dev chromium ## run all tests
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev ## lint, types, architecture, declarations
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+	$(BIN)/dg check yaml
+	$(BIN)/dg check defs
+	$(BIN)/dagster definitions validate -w workspace.yaml
+
+bench: $(VENV)/.dev ## measure: every figure against a peer or a limit in the same run
+	$(BIN)/python -m benchmarks.model_quality
+	$(BIN)/python -m benchmarks.lake_and_features
+
+clean: ## remove the environment and everything that was made
+	rm -rf $(VENV) .ml_platform *.egg-info
+
+# The environment in two steps: what runs, and what develops. A stamp says that a step is done for these files.
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(PIP) --editable .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	$(PIP) --editable '.[dev]'
+	touch $@
+
+# The browser test opens the UI in Chromium, which no Python package carries.
+.PHONY: chromium
+chromium:
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || $(MAKE) --no-print-directory install-chromium
+
+.PHONY: install-chromium
+install-chromium:
+	$(if $(filter 0,$(shell id -u)),,sudo) sh -c 'apt-get update -q && apt-get install -q -y --no-install-recommends chromium'

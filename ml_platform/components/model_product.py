@@ -1,0 +1,48 @@
+"""The Dagster component of a model product: its YAML schema, and the stages assembled into one graph."""
+
+from dataclasses import dataclass
+from typing import cast
+
+import dagster as dg
+from pydantic import BaseModel
+
+from ml_platform.components.expectations import load_expectations
+from ml_platform.core.product import ProductSpec
+from ml_platform.stages import features, lake, monitoring, serving, training
+
+EXPECTATIONS_FILE = "expectations.yaml"
+
+
+@dataclass
+class ModelProduct(dg.Component):
+    """A model product: lake tables, features, model, endpoint and monitoring, from one declaration."""
+
+    product: ProductSpec
+
+    @classmethod
+    def get_model_cls(cls) -> type[BaseModel]:
+        """The schema of the `attributes` in defs.yaml: the specification itself."""
+        return ProductSpec
+
+    @classmethod
+    def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> "ModelProduct":
+        """The component of a parsed declaration."""
+        return cls(cast(ProductSpec, attributes))
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        """The product's whole graph. Raises SpecError for an expectation file or a transform that cannot be."""
+        product = self.product
+        features_table = f"features/{product.name}"
+        tables = {f"lake/{source}" for source in product.sources} | {features_table}
+        expectations = load_expectations(context.path / EXPECTATIONS_FILE, tables)
+        models, gates = training.build(product)
+        return dg.Definitions(
+            assets=[
+                *lake.build(product, expectations),
+                *features.build(product, expectations.get(features_table, ()), context.path),
+                *models,
+                *serving.build(product),
+                *monitoring.build(product),
+            ],
+            asset_checks=gates,
+        )

@@ -1,0 +1,1 @@
+"""The rules of the platform in pure Python: no orchestrator, no cloud, no engine, no input or output."""

@@ -1,0 +1,35 @@
+"""Names in the graph, derived from the specification: asset keys as tuples, groups, table names."""
+
+GROUPS = ("lake", "features", "model", "endpoint", "monitoring")
+
+AssetPath = tuple[str, ...]
+
+
+def lake(source: str) -> AssetPath:
+    """The table of one source."""
+    return ("lake", source)
+
+
+def features(product: str) -> AssetPath:
+    """The feature table of a product."""
+    return ("features", product)
+
+
+def candidate(product: str) -> AssetPath:
+    """The newest trained model version of a product."""
+    return ("models", product, "candidate")
+
+
+def champion(product: str) -> AssetPath:
+    """The model version that serves."""
+    return ("models", product, "champion")
+
+
+def endpoint(product: str) -> AssetPath:
+    """The real-time endpoint of a product."""
+    return ("endpoints", product)
+
+
+def monitoring(product: str, table: str) -> AssetPath:
+    """A monitoring table of a product: inference_log, ground_truth, drift or performance."""
+    return ("monitoring", product, table)

@@ -1,0 +1,239 @@
+"""The typed specification of a model product: what a team declares, and nothing that can be derived from it."""
+
+from datetime import date
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import InitErrorDetails
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
+ColumnName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+ImportPath = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)+$")]
+MetricName = Literal["roc_auc", "average_precision", "log_loss", "brier"]
+
+
+def _explain(schema: dict[str, Any]) -> None:
+    """Make a JSON schema say in its messages what is allowed: the known keys, and no "or null" around a part."""
+    schema["propertyNames"] = {"enum": list(schema.get("properties", {}))}
+    for part in schema.get("properties", {}).values():
+        options = [option for option in part.get("anyOf", []) if option != {"type": "null"}]
+        if len(options) == 1:
+            del part["anyOf"]
+            part.update(options[0])
+
+
+class Spec(BaseModel):
+    """A frozen, strict part of a declaration: an unknown key is an error that lists the known ones."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=_explain)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, values: Any) -> Any:
+        unknown = sorted(set(values) - set(cls.model_fields)) if isinstance(values, dict) else []
+        if unknown:
+            allowed = ", ".join(cls.model_fields)
+            problem = {"error": ValueError(f"unknown key; allowed here: {allowed}")}
+            errors = [InitErrorDetails(type="value_error", loc=(k,), input=values[k], ctx=problem) for k in unknown]
+            raise ValidationError.from_exception_data(cls.__name__, errors)
+        return values
+
+
+class ColumnSpec(Spec):
+    """A column of a landed file."""
+
+    type: Literal["string", "int", "bigint", "double", "boolean", "date", "timestamp"]
+    nullable: bool = True
+    description: str = ""
+
+
+class EventTimeSpec(Spec):
+    """How the UTC event time of a row is derived from its local wall-clock columns."""
+
+    column: ColumnName = Field(description="Name of the derived UTC column.")
+    date: list[ColumnName] = Field(
+        min_length=1, max_length=3, description="One date column, or the columns with year, month and day of month."
+    )
+    time: ColumnName = Field(description="Whole-number column with the local time of day.")
+    time_format: Literal["hhmm", "hour"] = "hour"
+    timezone: str = Field(description="IANA name of the zone that the columns are in.")
+
+
+class SourceSpec(Spec):
+    """One source of raw data: the files that land and the table they become."""
+
+    description: str
+    format: Literal["csv"] = "csv"
+    partitioning: Literal["daily", "snapshot"]
+    columns: dict[ColumnName, ColumnSpec] = Field(min_length=1)
+    key: list[ColumnName] = Field(min_length=1, description="Columns that identify a row.")
+    event_time: EventTimeSpec | None = None
+    late_days: int = Field(default=0, ge=0, le=60, description="For how many days after its day a row may still come.")
+
+    @model_validator(mode="after")
+    def _columns_exist(self) -> "SourceSpec":
+        derived = {self.event_time.column} if self.event_time else set()
+        used = set(self.key) - derived
+        if self.event_time:
+            used |= {*self.event_time.date, self.event_time.time}
+        if missing := sorted(used - set(self.columns)):
+            raise ValueError(f"{missing} are used but not declared in 'columns', which has {sorted(self.columns)}")
+        if self.partitioning == "daily" and self.event_time is None:
+            raise ValueError("a daily source needs 'event_time'")
+        return self
+
+
+class FeaturesSpec(Spec):
+    """The feature table: who computes it and what its columns mean."""
+
+    description: str = ""
+    transform: str = Field(
+        pattern=r"^([A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)+|[A-Za-z0-9_./-]+\.sql)$",
+        description="A Python module with a function transform(sources), or a Spark SQL file beside this one.",
+    )
+    primary_key: list[ColumnName] = Field(min_length=1)
+    event_time: ColumnName
+    prediction_time: ColumnName
+    look_back_days: int = Field(ge=0, le=400, description="Days of the sources that a day's features may read.")
+
+
+class Dimension(Spec):
+    """One hyperparameter to search: a range or a list of choices."""
+
+    low: float | None = None
+    high: float | None = None
+    integer: bool = False
+    log: bool = False
+    choices: list[Any] | None = None
+
+    @model_validator(mode="after")
+    def _range_or_choices(self) -> "Dimension":
+        has_range = self.low is not None and self.high is not None
+        if has_range == (self.choices is not None):
+            raise ValueError("give either 'low' and 'high', or 'choices'")
+        if has_range and self.low >= self.high:  # type: ignore[operator]
+            raise ValueError(f"'low' ({self.low}) must be below 'high' ({self.high})")
+        return self
+
+
+class SplitSpec(Spec):
+    """Time split of the training window: train, then validation, then the holdout that the gate compares on."""
+
+    validation_days: int = Field(ge=1, le=365)
+    holdout_days: int = Field(ge=1, le=365)
+
+
+class MetricSpec(Spec):
+    """The metric that decides, and which way is better."""
+
+    name: MetricName
+    direction: Literal["maximize", "minimize"]
+
+    @model_validator(mode="after")
+    def _direction_fits(self) -> "MetricSpec":
+        right = "minimize" if self.name in ("log_loss", "brier") else "maximize"
+        if self.direction != right:
+            raise ValueError(f"'{self.name}' is better when {right}d; direction says '{self.direction}'")
+        return self
+
+
+class GateSpec(Spec):
+    """When a candidate may become the champion. Whatever cannot be computed refuses."""
+
+    margin: float = Field(ge=0, description="How much worse than the champion the metric's interval may reach.")
+    floors: dict[MetricName, float] = Field(default_factory=dict, description="Lowest value that a metric may have.")
+    ceilings: dict[MetricName, float] = Field(default_factory=dict, description="Highest value that it may have.")
+    min_rows: int = Field(ge=1)
+    min_positives: int = Field(ge=1)
+    slice_margin: float = Field(ge=0, description="How much worse a slice may get.")
+    min_slice_rows: int = Field(ge=1)
+    max_gain: float = Field(gt=0, description="A larger gain over the champion asks for a person: it may be a leak.")
+    suspicious_above: float | None = Field(
+        default=None, description="The metric being better than this asks for a person, champion or not: it may be a leak."
+    )
+
+
+class ModelSpec(Spec):
+    """What is learned, how it is searched and when it is good enough."""
+
+    description: str = ""
+    label: ColumnName
+    estimator: ImportPath = "lightgbm.LGBMClassifier"
+    parameters: dict[str, Any] = Field(default_factory=dict, description="Fixed parameters of the estimator.")
+    search_space: dict[str, Dimension] = Field(default_factory=dict)
+    trials: int = Field(default=10, ge=0, le=1000)
+    seed: int = 0
+    window_days: int | None = Field(default=None, ge=14, description="Length of the training window; absent: all history.")
+    split: SplitSpec
+    metric: MetricSpec
+    slices: list[ColumnName] = Field(default_factory=list, description="Columns whose values are judged one by one.")
+    gate: GateSpec
+
+
+class EndpointSpec(Spec):
+    """The real-time endpoint that serves the champion."""
+
+    description: str = ""
+    port: int = Field(default=0, ge=0, le=65535, description="Port of the local host; 0 picks a free one and keeps it.")
+
+
+class DriftSpec(Spec):
+    """Thresholds of the drift check. PSI: Siddiqi (2006); 0.25 is the usual bound for a population that shifted."""
+
+    psi_warn: float = Field(default=0.1, gt=0)
+    psi_alert: float = Field(default=0.25, gt=0)
+    min_rows: int = Field(default=200, ge=1, description="Fewer predictions in a day give no verdict.")
+
+
+class PerformanceSpec(Spec):
+    """Thresholds of the performance check, on labels that have matured."""
+
+    maturity_days: int = Field(default=1, ge=0, description="Days after which a label that is not there will not come.")
+    floors: dict[MetricName, float] = Field(default_factory=dict)
+    ceilings: dict[MetricName, float] = Field(default_factory=dict)
+    min_labels: int = Field(default=200, ge=1)
+
+
+class MonitorsSpec(Spec):
+    """What is watched once the model serves."""
+
+    drift: DriftSpec = Field(default_factory=DriftSpec)
+    performance: PerformanceSpec = Field(default_factory=PerformanceSpec)
+
+
+class RetrainingSpec(Spec):
+    """When decay or drift may start a new training."""
+
+    cooldown_days: int = Field(default=14, ge=1)
+    min_matured_labels: int = Field(default=2000, ge=1)
+    budget_per_quarter: int = Field(default=6, ge=0)
+
+
+class ProductSpec(Spec):
+    """A model product, declared once."""
+
+    name: Name
+    description: str
+    owners: list[str] = Field(min_length=1, description="Team names as 'team:name' or e-mail addresses.")
+    timezone: str = Field(default="UTC", description="IANA name of the zone whose days partition the tables.")
+    start: date = Field(description="First day that the sources have.")
+    end: date | None = Field(default=None, description="Last day that the sources have; absent: it goes on.")
+    sources: dict[Name, SourceSpec] = Field(min_length=1)
+    features: FeaturesSpec
+    model: ModelSpec
+    endpoint: EndpointSpec = Field(default_factory=EndpointSpec)
+    monitors: MonitorsSpec = Field(default_factory=MonitorsSpec)
+    retraining: RetrainingSpec = Field(default_factory=RetrainingSpec)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "ProductSpec":
+        if not any(source.partitioning == "daily" for source in self.sources.values()):
+            raise ValueError("at least one source must be 'daily'")
+        if self.end is not None and self.end < self.start:
+            raise ValueError(f"'end' ({self.end}) lies before 'start' ({self.start})")
+        return self
+
+    @property
+    def daily_sources(self) -> dict[str, SourceSpec]:
+        """The sources with a table partitioned by day."""
+        return {name: source for name, source in self.sources.items() if source.partitioning == "daily"}

@@ -1,0 +1,59 @@
+"""Typed, frozen settings: the only place that reads the environment. Variables are named ML_PLATFORM_<FIELD>."""
+
+import subprocess
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ml_platform.errors import SettingsError
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    """Where this deployment keeps its things. The defaults are a laptop's: everything below one folder."""
+
+    model_config = SettingsConfigDict(env_prefix="ML_PLATFORM_", frozen=True, extra="forbid")
+
+    home: Path = Field(default=PROJECT_ROOT / ".ml_platform", description="Folder of everything that is kept.")
+    lake_uri: str = Field(default="", description="Root of the lake, file:// or abfss://.")
+    mlflow_tracking_uri: str = Field(default="", description="MLflow tracking and registry URI.")
+    mlflow_artifact_uri: str = Field(default="", description="Where MLflow experiments keep their artefacts.")
+    training_threads: int = Field(default=2, ge=1, description="Threads of a training; part of what makes it repeatable.")
+    mlflow_ui: str = Field(default="http://127.0.0.1:5000", description="Where a person opens MLflow; used in links.")
+    replay_clock: bool = Field(default=False, description="Let callers of local endpoints say what time it is.")
+    code_revision: str = Field(default="", description="Revision of the code, where it does not run in a git checkout.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _below_home(cls, values: dict[str, object]) -> dict[str, object]:
+        home = Path(str(values.get("home") or PROJECT_ROOT / ".ml_platform")).absolute()
+        defaults = {
+            "lake_uri": (home / "lake").as_uri(),
+            "mlflow_tracking_uri": f"sqlite:///{home / 'mlflow.db'}",
+            "mlflow_artifact_uri": (home / "mlflow-artifacts").as_uri(),
+        }
+        return {**values, "home": home, **{k: v for k, v in defaults.items() if not values.get(k)}}
+
+    @cached_property
+    def revision(self) -> str:
+        """What the code is: the given revision, or git's with a hash of what is not committed."""
+        if self.code_revision:
+            return self.code_revision
+        head, changes = _git("rev-parse", "HEAD").decode().strip(), _git("diff", "HEAD")
+        return f"{head}+{sha256(changes).hexdigest()[:12]}" if changes else head
+
+    @property
+    def dagster_home(self) -> Path:
+        """Folder of Dagster's instance."""
+        return self.home / "dagster"
+
+
+def _git(*arguments: str) -> bytes:
+    try:
+        return subprocess.run(["git", *arguments], cwd=PROJECT_ROOT, check=True, capture_output=True).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise SettingsError("There is no git checkout here to read the revision from: set ML_PLATFORM_CODE_REVISION") from error
