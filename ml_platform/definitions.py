@@ -1,0 +1,24 @@
+"""Composition root: settings to gateways to the products in the defs folder."""
+
+import warnings
+
+import dagster as dg
+
+from ml_platform.gateways.build import build_gateways
+from ml_platform.settings import PROJECT_ROOT, Settings
+from ml_platform.stages.registry_resource import registry_resource
+
+# Raised by Dagster about its own inner calls.
+warnings.filterwarnings("ignore", category=dg.PreviewWarning)
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """The code location."""
+    settings = Settings()
+    resources = {**vars(build_gateways(settings)), "settings": settings, "registry": registry_resource(settings)}
+    return dg.Definitions.merge(
+        dg.load_from_defs_folder(path_within_project=PROJECT_ROOT),
+        # Steps only start programs and record what they report, so they need no process of their own.
+        dg.Definitions(resources=resources, executor=dg.in_process_executor),
+    )

@@ -1,0 +1,1 @@
+"""The outside world: lake, jobs, model registry, endpoints. One protocol each; `build` chooses the implementations."""

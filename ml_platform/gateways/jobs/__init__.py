@@ -1,0 +1,6 @@
+"""Runs a program in a process of its own, elsewhere or here, through Dagster Pipes."""
+
+from ml_platform.gateways.jobs.protocol import Jobs, Program
+from ml_platform.gateways.jobs.subprocess import SubprocessJobs
+
+__all__ = ["Jobs", "Program", "SubprocessJobs"]

@@ -1,0 +1,1 @@
+"""Specification to Dagster assets, checks and jobs, one module a stage. Stages meet only through asset keys."""

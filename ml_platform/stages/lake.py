@@ -1,0 +1,69 @@
+"""Landed files become Delta tables: one asset a source."""
+
+from collections.abc import Mapping, Sequence
+
+import dagster as dg
+
+from dbx_jobs.contract import Column, Days, EventTime, Expectation, IngestRequest, TableReport, from_dict
+from ml_platform.core import keys
+from ml_platform.core.product import ProductSpec, SourceSpec
+from ml_platform.gateways.jobs import Jobs, Program
+from ml_platform.gateways.lake import Lake
+from ml_platform.stages.partitions import daily, days_of
+from ml_platform.stages.table_asset import Events, check_specs, publish
+
+
+def build(product: ProductSpec, expectations: Mapping[str, Sequence[Expectation]]) -> list[dg.AssetsDefinition]:
+    """The tables `lake/<source>` of a product."""
+    return [
+        _source_table(product, name, source, expectations.get(f"lake/{name}", ()))
+        for name, source in product.sources.items()
+    ]
+
+
+def _source_table(
+    product: ProductSpec, name: str, source: SourceSpec, expectations: Sequence[Expectation]
+) -> dg.AssetsDefinition:
+    key = dg.AssetKey(keys.lake(name))
+    is_daily = source.partitioning == "daily"
+    spec = dg.AssetSpec(
+        key,
+        description=source.description,
+        group_name="lake",
+        kinds={"deltalake", "spark", source.format},
+        owners=product.owners,
+        tags={"product": product.name, "partitioning": source.partitioning},
+        partitions_def=daily(product) if is_daily else None,
+    )
+
+    @dg.multi_asset(
+        name=f"lake_{name}",
+        specs=[spec],
+        check_specs=check_specs(key, expectations),
+        backfill_policy=dg.BackfillPolicy.single_run() if is_daily else None,
+        pool=f"table_lake_{name}",
+    )
+    def ingest(context: dg.AssetExecutionContext, jobs: dg.ResourceParam[Jobs], lake: dg.ResourceParam[Lake]) -> Events:
+        request = _request(lake, name, source, days_of(context) if is_daily else None, expectations)
+        report = from_dict(TableReport, jobs.run(context, Program.INGEST, request))
+        yield from publish(context, key, report)
+
+    return ingest
+
+
+def _request(
+    lake: Lake, name: str, source: SourceSpec, days: Days | None, expectations: Sequence[Expectation]
+) -> IngestRequest:
+    event_time = source.event_time
+    return IngestRequest(
+        source=name,
+        columns=[Column(c, s.type, s.nullable, s.description) for c, s in source.columns.items()],
+        key=source.key,
+        landing_uri=lake.landing(name),
+        table_uri=lake.table(keys.lake(name)),
+        quarantine_uri=lake.quarantine(name),
+        days=days,
+        event_time=EventTime(**event_time.model_dump()) if event_time else None,
+        partition_date=event_time.date if event_time else [],
+        expectations=list(expectations),
+    )

@@ -1,0 +1,71 @@
+"""What the candidate and the gate show on their assets."""
+
+from typing import Any
+
+import dagster as dg
+
+from ml_platform.core.gate import Decision, Interval
+from ml_platform.training.contract import TrainingReport
+
+
+def candidate_metadata(report: TrainingReport, mlflow_ui: str) -> dict[str, Any]:
+    """Version, metrics with intervals, slices, model card and plots of a training."""
+    window = report.parts
+    return {
+        "version": report.version,
+        "mlflow_run": dg.MetadataValue.url(f"{mlflow_ui}/#/experiments/{report.experiment_id}/runs/{report.run_id}"),
+        "fingerprint": report.fingerprint,
+        "reused": report.reused,
+        "card": dg.MetadataValue.md(report.card),
+        **{name: interval.point for name, interval in report.metrics.items()},
+        "metrics": _table([{"metric": name, **_interval(interval)} for name, interval in report.metrics.items()]),
+        "slices": _table([{"slice": s.name, "rows": s.rows, **_interval(s.metric)} for s in report.slices]),
+        "windows": _table(
+            [
+                {"part": n, "from": p.days.start, "to": p.days.end, "rows": p.rows, "positives": p.positives}
+                for n, p in window.items()
+            ]
+        ),
+        "onnx_parity": report.parity,
+        **{f"plot: {name}": _picture(name, png) for name, png in report.plots.items()},
+    }
+
+
+def decision_metadata(decision: Decision, plots: dict[str, str]) -> dict[str, Any]:
+    """Verdict, reasons and evidence of the gate."""
+    evidence = decision.evidence
+    names = sorted(set(evidence.challenger) | set(evidence.champion))
+    entries: dict[str, Any] = {
+        "verdict": decision.verdict,
+        "reasons": "; ".join(decision.reasons),
+        "challenger": evidence.challenger_version,
+        "champion": evidence.champion_version or "none",
+        "window": f"{evidence.window[0]} to {evidence.window[-1]}" if evidence.window else "empty",
+        "rows": evidence.rows,
+        "positives": evidence.positives,
+        "metrics": _table(
+            [{"metric": n, "challenger": evidence.challenger.get(n), "champion": evidence.champion.get(n)} for n in names]
+        ),
+        "slices": _table(
+            [
+                {"slice": s.name, "rows": s.rows, "challenger": s.challenger, "champion": s.champion}
+                for s in evidence.slices
+            ]
+        ),
+        **{f"plot: {name}": _picture(name, png) for name, png in plots.items()},
+    }
+    if evidence.difference:
+        entries["difference"] = str(_interval(evidence.difference))
+    return entries
+
+
+def _picture(name: str, png: str) -> dg.MarkdownMetadataValue:
+    return dg.MetadataValue.md(f"![{name}](data:image/png;base64,{png})")
+
+
+def _interval(interval: Interval) -> dict[str, float]:
+    return {"value": round(interval.point, 4), "low": round(interval.lower, 4), "high": round(interval.upper, 4)}
+
+
+def _table(rows: list[dict[str, Any]]) -> dg.TableMetadataValue | str:
+    return dg.MetadataValue.table([dg.TableRecord(row) for row in rows]) if rows else "none"

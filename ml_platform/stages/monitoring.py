@@ -1,0 +1,279 @@
+"""What the endpoint answered becomes tables: the log, the labels that arrived, drift and performance, day by day."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import dagster as dg
+
+from dbx_jobs.contract import CheckReport, Days, TableInput, TableReport, from_dict
+from dbx_jobs.monitoring_contract import (
+    GroundTruthRequest,
+    InferenceLogRequest,
+    PerformanceRequest,
+    ProfileRequest,
+    Roles,
+)
+from ml_platform.core import keys
+from ml_platform.core.drift import PREDICTION, ColumnDrift, Comparison, comparisons, judge_all
+from ml_platform.core.performance import judge_day
+from ml_platform.core.product import ProductSpec
+from ml_platform.errors import GateError
+from ml_platform.gateways.jobs import Jobs, Program
+from ml_platform.gateways.lake import Lake
+from ml_platform.gateways.registry import Registry
+from ml_platform.scoring.encoding import BASELINE_FILE
+from ml_platform.stages import plots
+from ml_platform.stages.partitions import daily, days_between, days_of, look_back
+from ml_platform.stages.table_asset import Events, publish
+from ml_platform.stages.upstream_gate import refuse_failed
+
+LEAD_DAYS = 1
+"""A prediction is logged at most this many days before the day of its event."""
+
+TREND_DAYS = 30
+"""Days before a run's first that its pictures show as well."""
+
+CHECK = "within_thresholds"
+
+Entries = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """An asset that a monitoring table reads, and how days map; no mapping: it has no days."""
+
+    path: keys.AssetPath
+    mapping: dg.PartitionMapping | None = None
+
+
+def build(product: ProductSpec) -> list[dg.AssetsDefinition]:
+    """The daily tables `monitoring/<product>/{inference_log,ground_truth,drift,performance}`."""
+    return [_inference_log(product), _ground_truth(product), _drift(product), _performance(product)]
+
+
+def _inference_log(product: ProductSpec) -> dg.AssetsDefinition:
+    spec = _spec(
+        product,
+        "inference_log",
+        "Every request that the endpoint answered on the day, with its prediction.",
+        [Upstream(keys.endpoint(product.name))],
+    )
+
+    @_daily_table(product, spec)
+    def inference_log(
+        context: dg.AssetExecutionContext, jobs: dg.ResourceParam[Jobs], lake: dg.ResourceParam[Lake]
+    ) -> Events:
+        request = InferenceLogRequest(
+            collector_uri=f"{lake.inference_log()}/{product.name}",
+            table_uri=lake.table(keys.monitoring(product.name, "inference_log")),
+            quarantine_uri=lake.quarantine(f"{product.name}_inference_log"),
+            features=_table(lake, keys.features(product.name)),
+            roles=_roles(product),
+            timezone=product.timezone,
+            days=days_of(context),
+        )
+        report = from_dict(TableReport, jobs.run(context, Program.INFERENCE_LOG, request))
+        yield from publish(context, spec.key, report)
+
+    return inference_log
+
+
+def _ground_truth(product: ProductSpec) -> dg.AssetsDefinition:
+    features = keys.features(product.name)
+    spec = _spec(
+        product,
+        "ground_truth",
+        "The labels that have arrived for the predictions on the day's events, provisional until they have matured.",
+        [Upstream(keys.monitoring(product.name, "inference_log"), look_back(LEAD_DAYS)), Upstream(features, look_back(0))],
+    )
+
+    @_daily_table(product, spec)
+    def ground_truth(
+        context: dg.AssetExecutionContext, jobs: dg.ResourceParam[Jobs], lake: dg.ResourceParam[Lake]
+    ) -> Events:
+        refuse_failed(context.instance, dg.AssetKey(features), context.partition_keys)
+        table = _table(lake, features)
+        request = GroundTruthRequest(
+            inference_log=_table(lake, keys.monitoring(product.name, "inference_log")),
+            features=table,
+            table_uri=lake.table(keys.monitoring(product.name, "ground_truth")),
+            roles=_roles(product),
+            watermark_table=table,
+            watermark_column=product.features.event_time,
+            timezone=product.timezone,
+            maturity_days=product.monitors.performance.maturity_days,
+            days=days_of(context),
+            lead_days=LEAD_DAYS,
+        )
+        report = from_dict(TableReport, jobs.run(context, Program.GROUND_TRUTH, request))
+        yield from publish(context, spec.key, report, report.extra)
+
+    return ground_truth
+
+
+def _drift(product: ProductSpec) -> dg.AssetsDefinition:
+    path = keys.monitoring(product.name, "drift")
+    spec = _spec(
+        product,
+        "drift",
+        "How far each feature and the prediction are from what the champion was trained on (PSI, Jensen-Shannon).",
+        [Upstream(keys.monitoring(product.name, "inference_log"), look_back(0)), Upstream(keys.champion(product.name))],
+    )
+
+    @_daily_table(product, spec, checked="PSI above its sampling noise stays below psi_alert; ERROR for the prediction.")
+    def drift(
+        context: dg.AssetExecutionContext,
+        jobs: dg.ResourceParam[Jobs],
+        lake: dg.ResourceParam[Lake],
+        registry: dg.ResourceParam[Registry],
+    ) -> Events:
+        champion = registry.champion(product.name)
+        if champion is None:
+            raise GateError(f"{product.name} has no champion to compare with: materialise models/{product.name}/champion")
+        baseline = registry.serving_directory(product.name, champion.version) / BASELINE_FILE
+        days = days_of(context)
+        request = ProfileRequest(
+            inference_log=_table(lake, keys.monitoring(product.name, "inference_log")),
+            table_uri=lake.table(path),
+            baseline=json.loads(baseline.read_text()),
+            model_version=champion.version,
+            days=days,
+        )
+        report = from_dict(TableReport, jobs.run(context, Program.PROFILE, request))
+        histograms = comparisons(lake.rows(path, *_trend(product, days)))
+        judged = {day: judge_all(columns, product.monitors.drift) for day, columns in histograms.items()}
+        mine = {day: judged.get(day, []) for day in context.partition_keys}
+        checks = [_drift_check(day, columns) for day, columns in mine.items()]
+        metadata = {day: _drift_entries(columns) for day, columns in mine.items()}
+        metadata[days.end] |= _drift_pictures(product, judged, histograms.get(days.end, []), mine[days.end])
+        yield from publish(context, spec.key, replace(report, checks=checks), metadata)
+
+    return drift
+
+
+def _performance(product: ProductSpec) -> dg.AssetsDefinition:
+    path, policy = keys.monitoring(product.name, "performance"), product.monitors.performance
+    log, truth = (keys.monitoring(product.name, table) for table in ("inference_log", "ground_truth"))
+    spec = _spec(
+        product,
+        "performance",
+        "How good the day's predictions were, with 95 % intervals, on the labels that have arrived.",
+        [Upstream(log, look_back(LEAD_DAYS)), Upstream(truth, look_back(0))],
+    )
+
+    @_daily_table(product, spec, checked="Floors and ceilings hold on the days whose labels have matured.")
+    def performance(
+        context: dg.AssetExecutionContext, jobs: dg.ResourceParam[Jobs], lake: dg.ResourceParam[Lake]
+    ) -> Events:
+        days = days_of(context)
+        request = PerformanceRequest(
+            inference_log=_table(lake, log),
+            ground_truth=_table(lake, truth),
+            table_uri=lake.table(path),
+            label=product.model.label,
+            days=days,
+            lead_days=LEAD_DAYS,
+        )
+        report = from_dict(TableReport, jobs.run(context, Program.PERFORMANCE, request))
+        checks = [_performance_check(product, day, row) for day, row in report.extra.items()]
+        metadata: dict[str, Entries] = {day: _known(row) for day, row in report.extra.items()}
+        metrics = sorted({product.model.metric.name, *policy.floors, *policy.ceilings})
+        trend = plots.performance_over_time(lake.rows(path, *_trend(product, days)), metrics, policy)
+        metadata[days.end] |= {"performance over time": dg.MetadataValue.md(trend)}
+        yield from publish(context, spec.key, replace(report, checks=checks), metadata)
+
+    return performance
+
+
+def _spec(product: ProductSpec, table: str, description: str, upstream: Sequence[Upstream]) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        dg.AssetKey(keys.monitoring(product.name, table)),
+        deps=[dg.AssetDep(dg.AssetKey(u.path), partition_mapping=u.mapping) for u in upstream],
+        description=description,
+        group_name="monitoring",
+        kinds={"deltalake", "spark"},
+        owners=product.owners,
+        tags={"product": product.name},
+        partitions_def=daily(product),
+    )
+
+
+def _daily_table(
+    product: ProductSpec, spec: dg.AssetSpec, checked: str = ""
+) -> Callable[[Callable[..., Iterator[Any]]], dg.AssetsDefinition]:
+    """An asset that writes the table of `spec`, with the check `within_thresholds` when `checked` says what it checks."""
+    table = spec.key.path[-1]
+    return dg.multi_asset(
+        name=f"{product.name}_{table}",
+        specs=[spec],
+        check_specs=[dg.AssetCheckSpec(CHECK, asset=spec.key, description=checked)] if checked else None,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        pool=f"table_monitoring_{product.name}_{table}",
+    )
+
+
+def _roles(product: ProductSpec) -> Roles:
+    features = product.features
+    return Roles(list(features.primary_key), features.event_time, features.prediction_time, product.model.label)
+
+
+def _table(lake: Lake, path: keys.AssetPath) -> TableInput:
+    return TableInput(lake.table(path), lake.version(path))
+
+
+def _trend(product: ProductSpec, days: Days) -> tuple[str, str]:
+    return days_between(product, days.start, -TREND_DAYS)[0], days.end
+
+
+def _drift_check(day: str, columns: Sequence[ColumnDrift]) -> CheckReport:
+    """A day fails when a column alerts: with ERROR when the prediction does, since a feature alone may be harmless."""
+    alerts = [column for column in columns if column.verdict == "alert"]
+    worst = ", ".join(f"{c.column} {c.psi:.2f}" for c in (alerts or columns)[:5] if c.psi is not None)
+    return CheckReport(
+        name=CHECK,
+        passed=not alerts,
+        severity="ERROR" if PREDICTION in {column.column for column in alerts} else "WARN",
+        partition=day,
+        observed=f"PSI: {worst}" if worst else "too few rows for a verdict",
+        failing=[column.column for column in alerts],
+    )
+
+
+def _drift_entries(columns: Sequence[ColumnDrift]) -> Entries:
+    prediction = next((column for column in columns if column.column == PREDICTION), None)
+    entries: Entries = {"alerts": sum(c.verdict == "alert" for c in columns), "warnings": sum(c.verdict == "warn" for c in columns)}
+    if prediction and prediction.psi is not None:
+        entries |= {"prediction_psi": prediction.psi, "prediction_js": prediction.js}
+    return entries
+
+
+def _drift_pictures(
+    product: ProductSpec,
+    judged: Mapping[str, Sequence[ColumnDrift]],
+    histograms: Sequence[Comparison],
+    columns: Sequence[ColumnDrift],
+) -> Entries:
+    pictures = {"heat map": plots.drift_heat_map(judged, product.monitors.drift)} if judged else {}
+    worst = columns[0].column if columns else ""
+    for comparison in histograms:
+        if comparison.column in (worst, PREDICTION):
+            pictures[f"distribution of {comparison.column}"] = plots.distribution(comparison)
+    return {name: dg.MetadataValue.md(markdown) for name, markdown in pictures.items()}
+
+
+def _performance_check(product: ProductSpec, day: str, row: Mapping[str, Any]) -> CheckReport:
+    verdict = judge_day(row, product.monitors.performance)
+    return CheckReport(
+        name=CHECK,
+        passed=verdict.verdict not in ("alert", "warn"),
+        severity="ERROR" if verdict.verdict == "alert" else "WARN",
+        partition=day,
+        observed=f"{verdict.verdict}, {verdict.labelled} labels",
+        failing=[str(breach) for breach in verdict.breaches],
+    )
+
+
+def _known(row: Mapping[str, Any]) -> Entries:
+    return {name: value for name, value in row.items() if value is not None}

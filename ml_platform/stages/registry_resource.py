@@ -1,0 +1,36 @@
+"""The model registry as a Dagster resource, on top of dagster-mlflow's."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from ml_platform.gateways.registry import Registry, initialise
+from ml_platform.settings import Settings
+
+EXPERIMENT = "dagster"
+"""MLflow experiment of the Dagster runs that ask or change the registry, one MLflow run each."""
+
+
+def registry_resource(settings: Settings) -> dg.ResourceDefinition:
+    """Gives a `Registry`; MLflow is imported when a run needs it, not when the location loads."""
+
+    @dg.resource(description="Model versions, aliases and gate decisions in MLflow.")
+    def registry(context: dg.InitResourceContext) -> Iterator[Registry]:
+        from dagster_mlflow import mlflow_tracking
+
+        cache = settings.home / "models"
+        initialise(settings.mlflow_tracking_uri, EXPERIMENT, cache, settings.mlflow_artifact_uri)
+        tracking = mlflow_tracking.resource_fn(
+            context.replace_config(
+                {"experiment_name": EXPERIMENT, "mlflow_tracking_uri": settings.mlflow_tracking_uri, "env": {}, "extra_tags": {}}
+            )
+        )
+        mlflow = next(tracking)
+        try:
+            yield Registry(mlflow.tracking_client, cache)
+            mlflow.end_run()
+        finally:
+            # Ends MLflow's run as failed when an error is on its way out.
+            tracking.close()
+
+    return registry

@@ -1,0 +1,60 @@
+"""The champion is served: the real-time endpoint of a product."""
+
+import dagster as dg
+
+from ml_platform.core import keys
+from ml_platform.core.product import ProductSpec
+from ml_platform.errors import GateError
+from ml_platform.gateways.endpoints import Deployment, EndpointDeclaration, Endpoints
+from ml_platform.gateways.registry import Registry
+from ml_platform.settings import Settings
+
+
+def build(product: ProductSpec) -> list[dg.AssetsDefinition]:
+    """The asset `endpoints/<product>`."""
+
+    @dg.asset(
+        key=dg.AssetKey(keys.endpoint(product.name)),
+        deps=[dg.AssetKey(keys.champion(product.name))],
+        description=product.endpoint.description,
+        group_name="endpoint",
+        kinds={"onnx", "http"},
+        owners=product.owners,
+        tags={"product": product.name},
+        automation_condition=dg.AutomationCondition.eager() & dg.AutomationCondition.all_deps_blocking_checks_passed(),
+        pool=f"endpoint_{product.name}",
+    )
+    def endpoint(
+        registry: dg.ResourceParam[Registry],
+        endpoints: dg.ResourceParam[Endpoints],
+        settings: dg.ResourceParam[Settings],
+    ) -> dg.MaterializeResult:
+        champion = registry.champion(product.name)
+        if champion is None:
+            raise GateError(f"{product.name} has no champion to serve: materialise models/{product.name}/champion first")
+        state = endpoints.deploy(
+            EndpointDeclaration(
+                name=product.name,
+                deployment=Deployment(
+                    name="champion",
+                    model_name=product.name,
+                    model_version=champion.version,
+                    serving_dir=str(registry.serving_directory(product.name, champion.version)),
+                ),
+                primary_key=tuple(product.features.primary_key),
+                event_time=product.features.event_time,
+                port=product.endpoint.port,
+                replay_clock=settings.replay_clock,
+            )
+        )
+        return dg.MaterializeResult(
+            metadata={
+                "scoring_uri": dg.MetadataValue.url(state.scoring_uri),
+                "version": champion.version,
+                "status": state.status,
+                "verified": state.verified,
+            },
+            data_version=dg.DataVersion(champion.version),
+        )
+
+    return [endpoint]

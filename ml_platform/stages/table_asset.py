@@ -1,0 +1,144 @@
+"""A Delta table written by a job, as a Dagster asset: its materialisations, data versions and checks."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+from dagster._core.definitions.data_version import DATA_VERSION_TAG
+from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
+
+from dbx_jobs.contract import CheckReport, Expectation, PartitionReport, TableReport
+from ml_platform.errors import LakeError
+from ml_platform.stages.upstream_gate import FAILED_CHECKS
+
+Events = Iterator[dg.Output | dg.AssetCheckResult]
+
+
+def check_specs(key: dg.AssetKey, expectations: Sequence[Expectation]) -> list[dg.AssetCheckSpec]:
+    """One asset check an expectation; ERROR ones block what is downstream in the run."""
+    return [
+        dg.AssetCheckSpec(
+            expectation.name,
+            asset=key,
+            blocking=expectation.severity == "ERROR",
+            description=expectation.description or _sentence(expectation),
+        )
+        for expectation in expectations
+    ]
+
+
+def publish(
+    context: dg.AssetExecutionContext,
+    key: dg.AssetKey,
+    report: TableReport,
+    metadata: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Events:
+    """Record what a job reported: one materialisation a partition, then the checks, then the refusals.
+
+    `metadata` adds entries by partition key ("" for an unpartitioned table). Raises LakeError, after everything that
+    was written is recorded, when the job refused a partition.
+    """
+    failed = _failed_checks(report.checks)
+    shared = _table_metadata(report)
+    for partition in report.partitions:
+        entries = {**shared, **_partition_metadata(partition, failed), **(metadata or {}).get(partition.partition or "", {})}
+        # Each partition gets the version of its own content; an Output would give one version to the whole range.
+        context.log_event(
+            dg.AssetMaterialization(
+                key, partition=partition.partition, metadata=entries, tags={DATA_VERSION_TAG: partition.data_version}
+            )
+        )
+    yield from _check_results(key, report)
+    if report.refused:
+        raise LakeError(f"{key.to_user_string()}: " + "; ".join(r.reason for r in report.refused[:20]))
+    # Tells Dagster that the step is done without a second materialisation: the events above are the record.
+    recorded = {SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True}
+    yield dg.Output(None, output_name=key.to_python_identifier(), metadata=recorded)
+
+
+def _table_metadata(report: TableReport) -> dict[str, Any]:
+    columns = [dg.TableColumn(c.name, c.type, c.description or None) for c in report.columns]
+    entries: dict[str, Any] = {
+        "dagster/column_schema": dg.TableSchema(columns),
+        "dagster/uri": report.table_uri,
+        "delta_version": report.table_version,
+    }
+    if lineage := _column_lineage(report):
+        entries["dagster/column_lineage"] = dg.TableColumnLineage(lineage)
+    return entries
+
+
+def _column_lineage(report: TableReport) -> dict[str, list[dg.TableColumnDep]]:
+    lineage: dict[str, list[dg.TableColumnDep]] = {}
+    for column in report.columns:
+        pairs = [source.split(".", 1) for source in column.sources]
+        if pairs:
+            lineage[column.name] = [dg.TableColumnDep(dg.AssetKey(["lake", table]), name) for table, name in pairs]
+    return lineage
+
+
+def _partition_metadata(partition: PartitionReport, failed: Mapping[str | None, list[str]]) -> dict[str, Any]:
+    entries: dict[str, Any] = {
+        "dagster/partition_row_count" if partition.partition else "dagster/row_count": partition.rows,
+        "changed": partition.changed,
+    }
+    if partition.files:
+        entries |= {"files": partition.files, "quarantined": partition.quarantined, "duplicates": partition.duplicates}
+    if names := failed.get(partition.partition):
+        entries[FAILED_CHECKS] = ", ".join(names)
+    return entries
+
+
+def _failed_checks(checks: Sequence[CheckReport]) -> dict[str | None, list[str]]:
+    failed: dict[str | None, list[str]] = defaultdict(list)
+    for check in checks:
+        if not check.passed and check.severity == "ERROR":
+            failed[check.partition].append(check.name)
+    return failed
+
+
+def _check_results(key: dg.AssetKey, report: TableReport) -> Iterator[dg.AssetCheckResult]:
+    by_name: dict[str, list[CheckReport]] = defaultdict(list)
+    for check in report.checks:
+        by_name[check.name].append(check)
+    for name, checks in by_name.items():
+        failing = [check for check in checks if not check.passed]
+        yield dg.AssetCheckResult(
+            asset_key=key,
+            check_name=name,
+            passed=not failing,
+            severity=_severity(failing or checks),
+            description=_verdict(failing),
+            metadata=_check_metadata(checks, failing),
+        )
+
+
+def _severity(checks: Sequence[CheckReport]) -> dg.AssetCheckSeverity:
+    worst = "ERROR" if any(check.severity == "ERROR" for check in checks) else "WARN"
+    return dg.AssetCheckSeverity(worst)
+
+
+def _verdict(failing: Sequence[CheckReport]) -> str | None:
+    if not failing:
+        return None
+    first = failing[0]
+    where = ", ".join(check.partition for check in failing[:5] if check.partition)
+    values = f"; failing values: {', '.join(first.failing[:5])}" if first.failing else ""
+    return f"{where or 'table'}: {first.observed}{values}"
+
+
+def _check_metadata(checks: Sequence[CheckReport], failing: Sequence[CheckReport]) -> dict[str, Any]:
+    shown = failing or checks[-1:]
+    records = [
+        dg.TableRecord(
+            {"partition": c.partition or "", "passed": c.passed, "observed": c.observed, "failing values": ", ".join(c.failing)}
+        )
+        for c in shown[:50]
+    ]
+    return {"partitions": len(checks), "failed partitions": len(failing), "evaluations": dg.MetadataValue.table(records)} if records else {}
+
+
+def _sentence(expectation: Expectation) -> str:
+    arguments = ", ".join(f"{name}={value}" for name, value in expectation.kwargs.items())
+    return f"{expectation.type.replace('_', ' ')} ({arguments})" if arguments else expectation.type.replace("_", " ")
