@@ -1,0 +1,132 @@
+"""The main job on real flights, from landed files to a served, monitored model, on this machine."""
+
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date
+from typing import Any
+
+import dagster as dg
+from rich.console import Console
+from rich.table import Table
+
+from ml_platform.components.declared import declared_product
+from ml_platform.core import keys
+from ml_platform.core.keys import AssetPath
+from ml_platform.definitions import defs
+from ml_platform.gateways.build import build_gateways
+from ml_platform.replay.requests import replay_days
+from ml_platform.runs import materialise
+from ml_platform.services import keep_up, prepare_home, user_interfaces
+from ml_platform.settings import Settings
+from ml_platform.upstream import SNAPSHOTS, land
+
+PRODUCT = "flight_delays"
+FIRST, TRAINED_UNTIL = "2013-01-01", "2013-03-31"
+REPLAYED = ("2013-04-01", "2013-04-07")
+MONITORING = ("inference_log", "ground_truth", "drift", "performance")
+
+
+def run_demo(keep: bool | None) -> None:
+    """Run the whole line, print the summary, and keep the services up when `keep` (None: when on a terminal)."""
+    os.environ["ML_PLATFORM_REPLAY_CLOCK"] = "true"
+    console, settings, started = Console(highlight=False), Settings(), time.monotonic()
+    prepare_home(settings)
+    demo = Demo(console, settings)
+    try:
+        demo.run()
+        with demo.step("Start the user interfaces"), user_interfaces(settings) as services:
+            addresses = {service.name: service.url for service in services} | {"Endpoint": demo.scoring_uri()}
+            console.print(demo.summary(time.monotonic() - started, addresses))
+            if sys.stdout.isatty() if keep is None else keep:
+                keep_up(console)
+    finally:
+        demo.gateways.endpoints.delete(PRODUCT)
+
+
+class Demo:
+    """One walk along the whole line, told on the console."""
+
+    def __init__(self, console: Console, settings: Settings) -> None:
+        self.console = console
+        self.settings = settings
+        self.gateways = build_gateways(settings)
+        self.product = declared_product(PRODUCT)
+        self.instance = dg.DagsterInstance.get()
+        self._definitions: dg.Definitions = defs()
+        self._asked = 0
+
+    def run(self) -> None:
+        """Land, compute, train, deploy, replay, monitor."""
+        with self.step(f"Land flights and weather of {FIRST} to {REPLAYED[1]}, and the snapshots"):
+            files = land(self.settings.lake_uri, date.fromisoformat(FIRST), date.fromisoformat(REPLAYED[1]))
+            self.console.print(f"  {files} files in {self.settings.lake_uri}/landing")
+        with self.step("Backfill the lake and the feature table, one Spark job a table"):
+            self._materialise([keys.lake(source) for source in SNAPSHOTS])
+            daily = [keys.lake("flights"), keys.lake("weather"), keys.features(PRODUCT)]
+            self._materialise(daily, (FIRST, REPLAYED[1]))
+        with self.step(f"Train on {FIRST} to {TRAINED_UNTIL}, pass the gate, deploy the champion"):
+            candidate = keys.candidate(PRODUCT)
+            window = {"__".join(candidate): {"config": {"end": TRAINED_UNTIL}}}
+            self._materialise([candidate, keys.champion(PRODUCT), keys.endpoint(PRODUCT)], config=window)
+        with self.step(f"Replay the flights of {REPLAYED[0]} to {REPLAYED[1]} against the live endpoint"):
+            self._asked = replay_days(self.gateways.lake, self.gateways.endpoints, self.product, *REPLAYED, self._asked_day)
+        with self.step("Ingest what the endpoint logged, join the labels that arrived, measure drift and performance"):
+            self._materialise([keys.monitoring(PRODUCT, table) for table in MONITORING], REPLAYED)
+
+    def scoring_uri(self) -> str:
+        """Where the endpoint answers."""
+        return self.gateways.endpoints.scoring_uri(PRODUCT)
+
+    def summary(self, seconds: float, addresses: Mapping[str, str]) -> Table:
+        """What came out, in one table."""
+        title = f"{PRODUCT}: from landed files to a monitored endpoint in {seconds:.0f} s"
+        table = Table(title=title, title_justify="left", show_header=False)
+        for name, value in [*self._figures(), *addresses.items()]:
+            table.add_row(name, value)
+        return table
+
+    @contextmanager
+    def step(self, title: str) -> Iterator[None]:
+        """Print a title and how long what follows took."""
+        self.console.print(f"[bold]{title}[/]")
+        started = time.monotonic()
+        yield
+        self.console.print(f"  [dim]{time.monotonic() - started:.0f} s[/]")
+
+    def _figures(self) -> Iterator[tuple[str, str]]:
+        flights, candidate = self._metadata(keys.lake("flights")), self._metadata(keys.candidate(PRODUCT))
+        yield "Lake and features", f"{FIRST} to {REPLAYED[1]}, Delta version {flights['delta_version']}"
+        yield "Champion", f"version {self._metadata(keys.champion(PRODUCT))['version']}, {self.product.model.estimator}"
+        yield "Holdout", f"ROC AUC {candidate['roc_auc']:.3f}, log loss {candidate['log_loss']:.3f}"
+        yield "Predictions", f"{self._asked} over HTTP"
+        for row in self.gateways.lake.rows(keys.monitoring(PRODUCT, "performance"), *REPLAYED):
+            interval = f"{row['roc_auc']:.3f} [{row['roc_auc_low']:.3f}, {row['roc_auc_high']:.3f}]"
+            yield f"ROC AUC {row['day']}", f"{interval} {'final' if row['final'] else 'provisional'}"
+
+    def _metadata(self, path: AssetPath) -> dict[str, Any]:
+        event = self.instance.get_latest_materialization_event(dg.AssetKey(path))
+        materialisation = event.asset_materialization if event else None
+        return {name: entry.value for name, entry in materialisation.metadata.items()} if materialisation else {}
+
+    def _asked_day(self, day: str, count: int) -> None:
+        self.console.print(f"  {day}: {count} requests")
+
+    def _materialise(
+        self,
+        paths: Sequence[AssetPath],
+        days: tuple[str, str] | None = None,
+        config: Mapping[str, Any] | None = None,
+    ) -> None:
+        begun: dict[str, float] = {}
+
+        def tell(step: str, event: str) -> None:
+            if event == "started":
+                begun[step] = time.monotonic()
+                self.console.print(f"  {step} ...")
+            else:
+                self.console.print(f"  {step} {event} after {time.monotonic() - begun.get(step, time.monotonic()):.0f} s")
+
+        materialise(self.instance, self._definitions, paths, tell, days, config)

@@ -1,0 +1,1 @@
+"""Drives the platform through past days."""

