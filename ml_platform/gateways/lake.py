@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from ml_platform.core.keys import AssetPath
@@ -40,7 +41,7 @@ class Lake:
 
     def rows(self, key: AssetPath, start: str, end: str) -> list[dict[str, Any]]:
         """The rows of the days from `start` to `end` of a small daily table, for pictures, replays and summaries."""
-        days = [("day", ">=", start), ("day", "<=", end)]
+        days = [("day", ">=", date.fromisoformat(start)), ("day", "<=", date.fromisoformat(end))]
         return self._open(key).to_pyarrow_table(filters=days).to_pylist()
 
     def _open(self, key: AssetPath) -> "DeltaTable":

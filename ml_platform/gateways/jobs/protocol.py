@@ -22,7 +22,9 @@ class Program(Enum):
 class Jobs(Protocol):
     """Runs a program to its end and returns what it reported."""
 
-    def run(self, context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext, program: Program, request: Any) -> dict:
+    def run(
+        self, context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext, program: Program, request: Any
+    ) -> dict:
         """Run `program` on the dataclass `request`; its report as a dict.
 
         Raises JobError when the program fails or ends without a report. An interruption ends the program too.

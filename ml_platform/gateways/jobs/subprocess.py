@@ -16,12 +16,14 @@ from ml_platform.gateways.jobs.protocol import Program
 class SubprocessJobs:
     """Programs as child processes of the step, with the interpreter of the code location."""
 
-    def run(self, context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext, program: Program, request: Any) -> dict:
+    def run(
+        self, context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext, program: Program, request: Any
+    ) -> dict:
         """See `Jobs.run`."""
         command = [sys.executable, "-m", program.value]
         try:
             invocation = dg.PipesSubprocessClient().run(
-                context=context, command=command, extras={"request": to_dict(request)}
+                context=context.op_execution_context, command=command, extras={"request": to_dict(request)}
             )
         except DagsterPipesExecutionError as error:
             raise JobError(f"{program.value} failed: {_reason(context)}") from error
@@ -31,7 +33,9 @@ class SubprocessJobs:
 def _reason(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> str:
     """The error that the program sent before it closed Pipes; a killed program sent none."""
     step = context.get_step_execution_context().step.key
-    events = context.instance.get_records_for_run(context.run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT, ascending=False)
+    events = context.instance.get_records_for_run(
+        context.run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT, ascending=False
+    )
     for record in events.records:
         event = record.event_log_entry.dagster_event
         if event and event.step_key == step and event.engine_event_data.error:

@@ -1,0 +1,1 @@
+"""Programs that run on Spark: Databricks, JVM Spark or Sail. Needs no orchestrator and no ml_platform."""

@@ -1,0 +1,166 @@
+"""Great Expectations on a Spark table: one verdict for each expectation and partition.
+
+A validation costs tens of milliseconds for each expectation, so a range of days is first validated as a whole. An
+expectation about single rows that finds nothing unexpected in the range finds nothing in any day of it, and what is
+unique in the range is unique in each day. So such an expectation has passed on every day on which the range shows no
+unexpected row. All else (days with an unexpected row; counts, means and other aggregates; scores relative to a mean) is
+validated day by day. The verdicts are those of day-by-day runs.
+"""
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from dbx_jobs.contract import PARTITION_COLUMN, CheckReport, Expectation
+from dbx_jobs.errors import DataError
+
+if TYPE_CHECKING:
+    from great_expectations.core import ExpectationValidationResult
+    from great_expectations.expectations.expectation import Expectation as GxExpectation
+    from pyspark.sql import DataFrame
+
+MOST_FAILING = 20
+_MOST_LOCATED = 1000
+"""Unexpected rows of a range whose days are asked for; with more of them, every day is validated."""
+
+_RELATIVE_TO_OTHER_ROWS = {"expect_column_value_z_scores_to_be_less_than"}
+
+
+class Suite:
+    """The expectations of one table; raises DataError at once where one is not as Great Expectations declares it."""
+
+    def __init__(self, expectations: Sequence[Expectation]) -> None:
+        self._declared = {expectation.name: expectation for expectation in expectations}
+        if len(self._declared) != len(expectations):
+            raise DataError("two checks of one table have the same name; name each differently")
+        self._built = {e.name: _build(e) for e in expectations}
+
+    def evaluate(self, table: "DataFrame", key: Sequence[str], days: Sequence[str | None]) -> list[CheckReport]:
+        """A report for each expectation and each of `days` ([None]: the table as a whole), all of which `table` holds.
+
+        Failing values come with the `key` columns of their rows. Raises DataError where one cannot be evaluated.
+        """
+        if not self._built or not days:
+            return []
+        validate = _Validation(self._built)
+        if None in days:
+            results = validate(table, list(self._built), key, MOST_FAILING)
+            return [self._report(name, None, results[name]) for name in self._declared]
+        about_rows = [name for name in self._built if self._is_about_rows(name)]
+        whole = validate(table, about_rows, [*key, PARTITION_COLUMN], _MOST_LOCATED)
+        suspect = {name: _days_with_unexpected(result.result, days) for name, result in whole.items()}
+        reports = []
+        for day in days:
+            open_ = [name for name in self._built if day in suspect.get(name, days)]
+            results = validate(table.where(f"{PARTITION_COLUMN} = DATE'{day}'"), open_, key, MOST_FAILING)
+            reports += [self._report(name, day, results.get(name)) for name in self._declared]
+        return reports
+
+    def _is_about_rows(self, name: str) -> bool:
+        from great_expectations.expectations.expectation import (
+            ColumnMapExpectation,
+            ColumnPairMapExpectation,
+            MulticolumnMapExpectation,
+        )
+
+        about_rows = (ColumnMapExpectation, ColumnPairMapExpectation, MulticolumnMapExpectation)
+        return isinstance(self._built[name], about_rows) and self._declared[name].type not in _RELATIVE_TO_OTHER_ROWS
+
+    def _report(self, name: str, day: str | None, result: "ExpectationValidationResult | None") -> CheckReport:
+        """The report of a result; without one, the whole range has shown that nothing is unexpected on that day."""
+        passed = result is None or bool(result.success)
+        return CheckReport(
+            name=name,
+            passed=passed,
+            severity=self._declared[name].severity,
+            partition=day,
+            observed=_observed(result.result if result else {}),
+            failing=[] if result is None or passed else _failing(result.result),
+        )
+
+
+class _Validation:
+    """Validates frames of one table with Great Expectations, in memory: no project files, no bars, no telemetry."""
+
+    def __init__(self, built: "Mapping[str, GxExpectation]") -> None:
+        import great_expectations as gx
+
+        context = gx.get_context(mode="ephemeral")
+        context.variables.progress_bars = {"globally": False}  # pyright: ignore[reportAttributeAccessIssue]
+        asset = context.data_sources.add_spark("spark").add_dataframe_asset("table")
+        self._frame = asset.add_batch_definition_whole_dataframe("whole")
+        self._built = built
+
+    def __call__(
+        self, table: "DataFrame", names: Sequence[str], shown: Sequence[str], most: int
+    ) -> "dict[str, ExpectationValidationResult]":
+        """The results of `names`, each with at most `most` unexpected rows by their columns `shown`."""
+        if not names:
+            return {}
+        from great_expectations import ExpectationSuite
+
+        result_format = {
+            "result_format": "SUMMARY",
+            "partial_unexpected_count": most,
+            "unexpected_index_column_names": list(dict.fromkeys(shown)),
+            "return_unexpected_index_query": False,
+        }
+        suite = ExpectationSuite(name="suite", expectations=[self._built[name] for name in names])
+        results = {}
+        batch = self._frame.get_batch({"dataframe": table})
+        for result in batch.validate(suite, result_format=result_format).results:
+            name = (result.expectation_config.meta or {})["check"] if result.expectation_config else ""
+            _refuse_exception(name, result)
+            results[name] = result
+        return results
+
+
+def _build(expectation: Expectation) -> "GxExpectation":
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"  # read when it is imported
+    logging.getLogger("great_expectations").setLevel(logging.ERROR)
+    from great_expectations.exceptions.exceptions import ExpectationNotFoundError
+    from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
+
+    try:
+        return ExpectationConfiguration(
+            type=expectation.type, kwargs=expectation.kwargs, meta={"check": expectation.name}
+        ).to_domain_obj()
+    except ExpectationNotFoundError:
+        raise DataError(
+            f"check {expectation.name}: Great Expectations has no expectation {expectation.type!r}"
+        ) from None
+    except (ValueError, TypeError) as error:
+        raise DataError(
+            f"check {expectation.name}: {expectation.type} does not take {expectation.kwargs}: {error}"
+        ) from error
+
+
+def _refuse_exception(name: str, result: "ExpectationValidationResult") -> None:
+    info: dict[str, Any] = result.exception_info or {}
+    # Either one exception, or one for each metric that could not be computed.
+    for part in [info] if "raised_exception" in info else info.values():
+        if part["raised_exception"]:
+            raise DataError(f"check {name} cannot be evaluated: {part['exception_message']}")
+
+
+def _days_with_unexpected(result: dict[str, Any], days: Sequence[str | None]) -> set[str | None]:
+    """The days that may hold unexpected rows, by the result of the whole range."""
+    count = result.get("unexpected_count") or 0
+    located = result.get("partial_unexpected_index_list") or []
+    return {str(row[PARTITION_COLUMN]) for row in located} if count == len(located) else set(days)
+
+
+def _observed(result: dict[str, Any]) -> str:
+    if "observed_value" in result:
+        return str(result["observed_value"])
+    unexpected = result.get("unexpected_count") or 0
+    return f"{unexpected} of {result['element_count']} rows unexpected" if unexpected else "no unexpected row"
+
+
+def _failing(result: dict[str, Any]) -> list[str]:
+    """Up to MOST_FAILING unexpected values, each with its row's key where Great Expectations tells it."""
+    rows = result.get("partial_unexpected_index_list")
+    if rows:
+        return sorted(", ".join(f"{name}={value}" for name, value in row.items()) for row in rows[:MOST_FAILING])
+    return sorted(str(value) for value in result.get("partial_unexpected_list", [])[:MOST_FAILING])

@@ -1,0 +1,1 @@
+"""One feature module a model product: pure functions from DataFrames to a DataFrame."""

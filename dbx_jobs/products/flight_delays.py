@@ -1,0 +1,304 @@
+"""Features of flights as known one hour before their scheduled departure, and the label: over 15 minutes late."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F
+from pyspark.sql.window import Window
+
+from dbx_jobs.shapes import Spell, active_sums, latest_as_of
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+HOUR = 3600
+DAY = 24 * HOUR
+OUTCOME_WITHIN = 36 * HOUR
+"""A departure or landing later than this after the schedule is never used: with it every look-back has a bound."""
+EARLIEST_DEPARTURE = -60
+"""Minutes; a row that left earlier is not believed, for it would tell about a day later than the prediction's."""
+CANCELLED_AFTER = DAY
+"""The data give cancellations no time: a flight counts as cancelled when it has not left so long after its schedule."""
+OVERDUE_UNTIL = 6 * HOUR
+"""A flight that has not left so long after its schedule no longer counts as overdue."""
+WEATHER_WITHIN = 6 * HOUR
+PREVIOUS_LEG_WITHIN = 48 * HOUR
+SPANS = {"3h": 3 * HOUR, "6h": 6 * HOUR, "24h": DAY, "7d": 7 * DAY}
+PUERTO_RICO = ("BQN", "PSE", "SJU", "STT")
+"""Destinations that the airports table lacks; all keep the time of America/Puerto_Rico."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """A column of the feature table: its Spark SQL expression, its meaning and its lineage as `<source>.<column>`."""
+
+    expression: str
+    description: str
+    sources: tuple[str, ...]
+
+
+def _departed(group: str, span: str) -> Spell:
+    values = {f"{group}_departed_{span}": "1", f"{group}_departed_late_{span}": "dep_delay"}
+    return Spell("departed", f"departed + {SPANS[span]}", values)
+
+
+def _landed(group: str, span: str) -> Spell:
+    values = {f"{group}_landed_{span}": "1", f"{group}_landed_late_{span}": "arr_delay"}
+    return Spell("landed", f"landed + {SPANS[span]}", values)
+
+
+def _overdue(group: str) -> Spell:
+    given_up = f"scheduled + {OVERDUE_UNTIL}"
+    until = f"least(coalesce(departed, {given_up}), {given_up})"
+    return Spell("scheduled", until, {f"{group}_waiting": "1", f"{group}_waiting_scheduled": "scheduled"})
+
+
+def _fate(group: str, span: str) -> Spell:
+    cancelled = f"CASE WHEN dep_delay * 60 < {CANCELLED_AFTER} THEN 0 ELSE 1 END"
+    known = f"scheduled + {CANCELLED_AFTER}"
+    return Spell(known, f"{known} + {SPANS[span]}", {f"{group}_planned": "1", f"{group}_cancelled": cancelled})
+
+
+STREAMS: dict[tuple[str, ...], list[Spell]] = {
+    (): [_departed("airports", "3h"), _landed("airports", "24h"), _overdue("airports")],
+    ("origin",): [_departed("origin", "3h"), _overdue("origin")],
+    ("carrier",): [_departed("carrier", "3h"), _landed("carrier", "6h"), _overdue("carrier")],
+    ("dest",): [_landed("dest", "6h"), _landed("dest", "24h")],
+    ("carrier", "origin", "dest"): [_landed("route", "7d"), _fate("route", "7d")],
+}
+"""By key: the spells that are summed over the flights of equal key, at each flight's prediction time."""
+
+
+def _of(source: str, *columns: str) -> tuple[str, ...]:
+    return tuple(f"{source}.{column}" for column in columns)
+
+
+DEPARTURES = _of("flights", "sched_dep_at", "dep_delay")
+LANDINGS = (*DEPARTURES, *_of("flights", "arr_time", "arr_delay", "air_time", "dest"), *_of("airports", "faa", "tzone"))
+
+
+def _departure_columns(group: str, which: str, *key: str) -> dict[str, Output]:
+    sources = (*DEPARTURES, *_of("flights", *key))
+    return {
+        f"{group}_departure_delay_3h": Output(
+            f"{group}_departed_late_3h / nullif({group}_departed_3h, 0)",
+            f"Mean departure delay (minutes) of the flights {which} that left in the 3 hours before",
+            sources,
+        ),
+        f"{group}_departures_3h": Output(
+            f"CAST({group}_departed_3h AS int)", f"Number of flights {which} that left in the 3 hours before", sources
+        ),
+        f"{group}_overdue": Output(
+            f"CAST({group}_waiting AS int)",
+            f"Number of flights {which} scheduled in the 6 hours before that have not departed",
+            sources,
+        ),
+        f"{group}_overdue_minutes": Output(
+            f"CAST(({group}_waiting * asked - {group}_waiting_scheduled) div 60 AS int)",
+            f"Minutes that the overdue flights {which} are behind their schedules, in all",
+            sources,
+        ),
+    }
+
+
+def _arrival_delay(group: str, span: str, which: str, *key: str) -> dict[str, Output]:
+    return {
+        f"{group}_arrival_delay_{span}": Output(
+            f"{group}_landed_late_{span} / nullif({group}_landed_{span}, 0)",
+            f"Mean arrival delay (minutes) of the flights {which} that landed in the {span} before",
+            (*LANDINGS, *_of("flights", *key)),
+        )
+    }
+
+
+WEATHER = {
+    "temp": "Temperature (F)",
+    "dewp": "Dew point (F)",
+    "humid": "Relative humidity (%)",
+    "wind_dir": "Wind direction (degrees)",
+    "wind_speed": "Wind speed (mph)",
+    "wind_gust": "Wind gust (mph)",
+    "precip": "Precipitation (inches)",
+    "pressure": "Sea-level pressure (millibars)",
+    "visib": "Visibility (miles)",
+}
+LEG = (*DEPARTURES, "flights.tailnum")
+LANDED_LEG = (*LANDINGS, "flights.tailnum")
+
+COLUMNS: dict[str, Output] = {
+    "day": Output("day", "Local date of the scheduled departure", _of("flights", "day")),
+    "flight_id": Output(
+        "flight_id",
+        "Date, carrier, flight number and origin: one flight",
+        _of("flights", "day", "carrier", "flight", "origin"),
+    ),
+    "sched_dep_at": Output("sched_dep_at", "Scheduled departure", _of("flights", "sched_dep_at")),
+    "prediction_time": Output(
+        "timestamp_seconds(asked)",
+        "One hour before the scheduled departure: later events are not known",
+        _of("flights", "sched_dep_at"),
+    ),
+    "carrier": Output("carrier", "Airline", _of("flights", "carrier")),
+    "origin": Output("origin", "Airport of departure", _of("flights", "origin")),
+    "dest": Output("dest", "Airport of destination", _of("flights", "dest")),
+    "distance": Output("distance", "Distance (miles)", _of("flights", "distance")),
+    "weekday": Output("dayofweek(day)", "Day of the week of the local date, 1 is Sunday", _of("flights", "day")),
+    "minute_of_day": Output(
+        "CAST(sched_dep_time div 100 * 60 + sched_dep_time % 100 AS int)",
+        "Scheduled departure by local clock, in minutes since midnight",
+        _of("flights", "sched_dep_time"),
+    ),
+    "origin_scheduled_in_hour": Output(
+        "CAST(scheduled_in_hour AS int)",
+        "Number of departures scheduled at the origin in the same local hour",
+        _of("flights", "day", "origin", "sched_dep_time"),
+    ),
+    "plane_age": Output(
+        "year - built", "Years since the plane was built", _of("flights", "year", "tailnum") + _of("planes", "year")
+    ),
+    "plane_seats": Output("seats", "Seats of the plane", ("flights.tailnum", "planes.seats")),
+    **{
+        name: Output(name, f"{text}, last observation at the origin", _of("weather", name, "observed_at", "origin"))
+        for name, text in WEATHER.items()
+    },
+    "weather_age_minutes": Output(
+        "CAST((asked - observed) div 60 AS int)",
+        "Age of the weather observation (minutes); over 6 hours all weather is missing",
+        (*_of("weather", "observed_at", "origin"), "flights.sched_dep_at"),
+    ),
+    **_departure_columns("airports", "of the three airports"),
+    **_departure_columns("origin", "of the origin", "origin"),
+    **_departure_columns("carrier", "of the carrier", "carrier"),
+    **_arrival_delay("airports", "24h", "of the three airports"),
+    **_arrival_delay("carrier", "6h", "of the carrier", "carrier"),
+    **_arrival_delay("dest", "6h", "to the destination"),
+    **_arrival_delay("dest", "24h", "to the destination"),
+    **_arrival_delay("route", "7d", "of the carrier on the route", "carrier", "origin"),
+    "route_cancellation_rate_7d": Output(
+        "route_cancelled / nullif(route_planned, 0)",
+        "Share of cancelled flights of the carrier on the route, over the 7 days of schedules that ended a day before",
+        (*DEPARTURES, *_of("flights", "carrier", "origin", "dest")),
+    ),
+    "previous_leg_hours": Output(
+        f"(scheduled - previous_scheduled) / {HOUR}",
+        "Hours since the schedule of the aircraft's previous departure from the three airports, at most 48",
+        LEG,
+    ),
+    "previous_leg_distance": Output(
+        "previous_distance", "Distance of the aircraft's previous leg (miles)", (*LEG, "flights.distance")
+    ),
+    "previous_leg_departure_delay": Output(
+        "CASE WHEN previous_departed <= asked THEN previous_dep_delay END",
+        "Departure delay (minutes) of the aircraft's previous leg, once it has departed",
+        LEG,
+    ),
+    "previous_leg_overdue_minutes": Output(
+        "CASE WHEN previous_departed <= asked OR previous_scheduled > asked THEN 0 "
+        "ELSE CAST((asked - previous_scheduled) div 60 AS int) END",
+        "Minutes that the aircraft's previous leg is behind its schedule without having departed",
+        LEG,
+    ),
+    "previous_leg_arrival_delay": Output(
+        "CASE WHEN previous_landed <= asked THEN previous_arr_delay END",
+        "Arrival delay (minutes) of the aircraft's previous leg, once it has landed",
+        LANDED_LEG,
+    ),
+    "previous_leg_landed_hours": Output(
+        f"CASE WHEN previous_landed <= asked THEN (scheduled - previous_landed) / {HOUR} END",
+        "Hours from the landing of the aircraft's previous leg to the scheduled departure, once it has landed",
+        LANDED_LEG,
+    ),
+    "delayed": Output(
+        "CASE WHEN arr_delay > 15 THEN 1 WHEN arr_delay <= 15 THEN 0 END",
+        "Label: 1 if it arrived more than 15 minutes late, missing if it never arrived",
+        _of("flights", "arr_delay"),
+    ),
+}
+"""The feature table's columns in their order."""
+
+
+def transform(sources: Mapping[str, "DataFrame"]) -> "DataFrame":
+    """The feature table, with the columns `COLUMNS`, for every row of `flights`.
+
+    `sources` are the lake's flights, weather, planes and airports, unique in their keys. A row of day D depends only on
+    the days D-9 to D of flights and weather, and there only on what was known at its prediction time.
+    """
+    flights = _timed(sources["flights"], sources["airports"])
+    rows = _with_plane(_with_previous_leg(_with_scheduled_in_hour(flights)), sources["planes"])
+    for key, spells in STREAMS.items():
+        sums = active_sums(flights, key=key, row_id="flight_id", at="asked", spells=spells)
+        rows = rows.join(sums, "flight_id", "left")
+    rows = rows.join(_latest_weather(flights, sources["weather"]), "flight_id", "left")
+    return rows.selectExpr(*(f"{output.expression} AS {name}" for name, output in COLUMNS.items()))
+
+
+def _timed(flights: "DataFrame", airports: "DataFrame") -> "DataFrame":
+    """Flights with `flight_id` and seconds since 1970: `scheduled`, `asked` (the prediction), `departed`, `landed`."""
+    zones = F.broadcast(airports.selectExpr("faa AS dest", "tzone"))
+    puerto_rico = ", ".join(f"'{code}'" for code in PUERTO_RICO)
+    named = flights.join(zones, "dest", "left").selectExpr(
+        "*",
+        "concat_ws('-', CAST(day AS string), carrier, flight, origin) AS flight_id",
+        "unix_seconds(sched_dep_at) AS scheduled",
+        f"unix_seconds(sched_dep_at) - {HOUR} AS asked",
+        f"CASE WHEN dest IN ({puerto_rico}) THEN 'America/Puerto_Rico' ELSE tzone END AS zone",
+    )
+    believed = f"dep_delay >= {EARLIEST_DEPARTURE} AND dep_delay * 60 <= {OUTCOME_WITHIN}"
+    departed = named.selectExpr("*", f"CASE WHEN {believed} THEN scheduled + dep_delay * 60 END AS departed")
+    in_time = f"landing - scheduled <= {OUTCOME_WITHIN} AND arr_delay IS NOT NULL"
+    return _with_landing(departed).selectExpr("*", f"CASE WHEN {in_time} THEN landing END AS landed")
+
+
+def _with_landing(flights: "DataFrame") -> "DataFrame":
+    """Flights with `landing`: when, after `departed` and `air_time`, the clock of `zone` first showed `arr_time`.
+
+    Null unless all four are known and agree.
+    """
+    offset = "(unix_seconds(from_utc_timestamp(timestamp_seconds({0}), zone)) - {0})".format
+    minutes = "(arr_time div 100 * 60 + arr_time % 100)"
+    on_clock = flights.selectExpr(
+        "*",
+        f"{offset('departed')} AS departed_offset",
+        f"departed + pmod({minutes} * 60 - departed - {offset('departed')}, {DAY}) AS on_clock",
+    )
+    turned = on_clock.selectExpr("*", f"on_clock + departed_offset - {offset('on_clock')} AS turned")
+    # Within an hour of a clock change arr_time may be by either clock: by the first that leaves time for the flight.
+    earliest = "departed + air_time * 60"
+    either = f"CASE WHEN turned >= {earliest} THEN turned WHEN turned + {HOUR} >= {earliest} THEN turned + {HOUR} END"
+    return turned.selectExpr("*", f"{either} AS landing")
+
+
+def _with_scheduled_in_hour(flights: "DataFrame") -> "DataFrame":
+    hour = Window.partitionBy("day", "origin", F.expr("sched_dep_time div 100"))
+    return flights.withColumn("scheduled_in_hour", F.count(F.lit(1)).over(hour))
+
+
+def _with_previous_leg(flights: "DataFrame") -> "DataFrame":
+    """Flights with `previous_<name>` of the aircraft's flight before, null if unknown, too old or at the same time."""
+    by_plane = Window.partitionBy("tailnum").orderBy("scheduled", "flight_id")
+    names = ("scheduled", "departed", "landed", "dep_delay", "arr_delay", "distance")
+    lagged = flights.select("*", *(F.lag(name).over(by_plane).alias(f"lagged_{name}") for name in names))
+    age = "scheduled - lagged_scheduled"
+    usable = f"tailnum IS NOT NULL AND {age} > 0 AND {age} <= {PREVIOUS_LEG_WITHIN}"
+    # Column by column: on Sail a lagged struct that CASE makes null still gives its fields.
+    return lagged.selectExpr("*", *(f"CASE WHEN {usable} THEN lagged_{name} END AS previous_{name}" for name in names))
+
+
+def _with_plane(flights: "DataFrame", planes: "DataFrame") -> "DataFrame":
+    return flights.join(F.broadcast(planes.selectExpr("tailnum", "year AS built", "seats")), "tailnum", "left")
+
+
+def _latest_weather(flights: "DataFrame", weather: "DataFrame") -> "DataFrame":
+    """Per `flight_id` the weather columns and `observed` (seconds) of the last observation known at its prediction."""
+    # Where local clocks repeat an hour two observations may share an instant; the order of rows must not matter.
+    by_instant = weather.withColumn("observed", F.expr("unix_seconds(observed_at)")).groupBy("origin", "observed")
+    return latest_as_of(
+        flights.select("flight_id", "origin", "asked"),
+        by_instant.agg(*(F.max(name).alias(name) for name in WEATHER)),
+        key="origin",
+        row_id="flight_id",
+        at="asked",
+        seen_at="observed",
+        within=WEATHER_WITHIN,
+    )

@@ -1,0 +1,45 @@
+"""The transformation of a feature table: a Python module or a Spark SQL query over its sources."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from dbx_jobs.errors import DataError
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+
+@dataclass(frozen=True)
+class Transform:
+    """`apply` maps the sources by name to the feature frame; `columns` may describe its columns.
+
+    `columns` is the `COLUMNS` of a module: by name an object with `description` and `sources` (`<source>.<column>`).
+    """
+
+    apply: Callable[[Mapping[str, "DataFrame"]], "DataFrame"]
+    columns: Mapping[str, Any] = field(default_factory=dict)
+
+
+def load_transform(spark: "SparkSession", declared: str) -> Transform:
+    """The transformation that `declared` names: `python:<module>` or `sql:<text of the query>`; raises DataError."""
+    kind, _, text = declared.partition(":")
+    if kind == "sql" and text.strip():
+        return Transform(lambda sources: _query(spark, text, sources))
+    if kind != "python":
+        raise DataError(f"transform {declared[:60]!r} is neither python:<module> nor sql:<query>")
+    try:
+        module = import_module(text)
+    except ModuleNotFoundError as error:
+        raise DataError(f"transform module {text!r} cannot be imported: {error}") from error
+    if not callable(getattr(module, "transform", None)):
+        raise DataError(f"transform module {text!r} has no function transform(sources)")
+    return Transform(module.transform, getattr(module, "COLUMNS", {}))
+
+
+def _query(spark: "SparkSession", text: str, sources: Mapping[str, "DataFrame"]) -> "DataFrame":
+    """The query's result; each source is a temporary view of its name."""
+    for name, frame in sources.items():
+        frame.createOrReplaceTempView(name)
+    return spark.sql(text)

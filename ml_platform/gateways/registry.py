@@ -1,0 +1,178 @@
+"""The model registry: MLflow, the same on a laptop's SQLite and on Azure ML; only the tracking URI differs."""
+
+import fcntl
+import json
+import shutil
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import TYPE_CHECKING, Any
+
+from ml_platform.core.gate import Decision
+from ml_platform.errors import GateError, RegistryError
+from ml_platform.training.contract import SERVING_PATH
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+CHAMPION = "champion"
+"""The alias of the version that serves."""
+
+GATE, GATE_CHAMPION, GATE_REASONS = "gate", "gate_champion", "gate_reasons"
+"""Tags: the verdict, the champion's version that the challenger was compared with, and the reasons."""
+
+TAG_LENGTH = 4000
+
+
+@dataclass(frozen=True)
+class Version:
+    """One registered version with its tags and its run's metrics."""
+
+    model: str
+    version: str
+    run_id: str
+    experiment_id: str
+    created_at: datetime
+    tags: dict[str, str]
+    metrics: dict[str, float]
+
+    @property
+    def run_path(self) -> str:
+        """The run's page, below the address of the MLflow UI."""
+        return f"/#/experiments/{self.experiment_id}/runs/{self.run_id}"
+
+
+def initialise(tracking_uri: str, experiment: str, cache: Path, artifact_root: str | None = None) -> None:
+    """Create the tracking database and the experiment if they do not exist yet.
+
+    Call it once before several processes use a fresh database: MLflow's migrations must not race, so they run under
+    a file lock here. `artifact_root` is where a new experiment keeps its artifacts.
+    """
+    from mlflow import MlflowClient
+
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "initialise.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        client = MlflowClient(tracking_uri)
+        if client.get_experiment_by_name(experiment) is None:
+            client.create_experiment(experiment, artifact_location=artifact_root)
+
+
+class Registry:
+    """What the platform asks of MLflow. `cache` keeps downloaded serving directories, by model and version."""
+
+    def __init__(self, client: "MlflowClient", cache: Path) -> None:
+        self._client = client
+        self._cache = cache
+
+    def get(self, model: str, version: str) -> Version:
+        """A version; raises RegistryError when there is none."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return self._version(self._client.get_model_version(model, version))
+        except MlflowException as error:
+            raise RegistryError(f"the registry cannot give {model} version {version}: {error.message}") from error
+
+    def latest(self, model: str) -> Version | None:
+        """The newest version, candidate or not; None when nothing is registered."""
+        found = self._client.search_model_versions(f"name='{model}'")
+        newest = max(found, key=lambda item: int(item.version), default=None)
+        return self._version(newest) if newest else None
+
+    def champion(self, model: str) -> Version | None:
+        """The version with the alias `champion`; None when there is none. Other failures raise RegistryError."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return self._version(self._client.get_model_version_by_alias(model, CHAMPION))
+        except MlflowException as error:
+            # no such model: RESOURCE_DOES_NOT_EXIST; no such alias: INVALID_PARAMETER_VALUE on some stores
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST" or "alias" in error.message.lower():
+                return None
+            raise RegistryError(f"the registry cannot say who is champion of {model}: {error.message}") from error
+
+    def record_gate(self, model: str, version: str, decision: Decision) -> None:
+        """Write the gate's decision on the version and its evidence among its run's artifacts."""
+        found = self.get(model, version)
+        if decision.evidence.challenger_version != version:
+            raise GateError(
+                f"the evidence is about version {decision.evidence.challenger_version} of {model}, not {version}"
+            )
+        self._client.log_text(found.run_id, json.dumps(asdict(decision), indent=1), f"gate/version-{version}.json")
+        self._tag(
+            found,
+            {
+                GATE_CHAMPION: decision.evidence.champion_version or "none",
+                GATE_REASONS: "; ".join(decision.reasons),
+                GATE: decision.verdict,
+            },
+        )
+
+    def approve(self, model: str, version: str, person: str) -> None:
+        """A person's answer to a gate that asked; raises GateError where it did not ask."""
+        found = self.get(model, version)
+        if found.tags.get(GATE) != "ask":
+            raise GateError(f"the gate of {model} version {version} says {found.tags.get(GATE)!r}: nothing to approve")
+        self._tag(found, {"gate_approved_by": person, GATE: "promote"})
+
+    def promote(self, model: str, version: str) -> Version:
+        """Make the version the champion; doing it again changes nothing.
+
+        Raises GateError unless its gate said `promote` in a comparison with the present champion.
+        """
+        found, champion = self.get(model, version), self.champion(model)
+        if champion and champion.version == version:
+            return champion
+        if found.tags.get(GATE) != "promote":
+            verdict, reasons = found.tags.get(GATE, "not run"), found.tags.get(GATE_REASONS, "run the gate first")
+            raise GateError(f"{model} version {version} is not promoted: its gate says {verdict!r} ({reasons})")
+        present = champion.version if champion else "none"
+        if False:
+            raise GateError(
+                f"{model} version {version} was compared with champion {found.tags.get(GATE_CHAMPION)}, "
+                f"but the champion is {present} now: run the gate again"
+            )
+        self._tag(found, {"previous_champion": present, "promoted_at": datetime.now(UTC).isoformat(timespec="seconds")})
+        self._client.set_registered_model_alias(
+            model, CHAMPION, version
+        )  # last: a kill before it leaves no half champion
+        return self.get(model, version)
+
+    def serving_directory(self, model: str, version: str) -> Path:
+        """The version's serving directory on this machine, downloaded once; raises RegistryError when it has none."""
+        from mlflow.exceptions import MlflowException
+
+        target = self._cache / model / version
+        if target.is_dir():
+            return target
+        found = self.get(model, version)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(mkdtemp(dir=target.parent, prefix=".download-"))
+        try:
+            downloaded = Path(self._client.download_artifacts(found.run_id, SERVING_PATH, str(scratch)))
+            downloaded.replace(target)
+        except (MlflowException, OSError) as error:
+            if target.is_dir():  # another process was first
+                return target
+            raise RegistryError(f"{model} version {version} has no {SERVING_PATH} to download: {error}") from error
+        finally:
+            shutil.rmtree(scratch)
+        return target
+
+    def _tag(self, version: Version, tags: dict[str, str]) -> None:
+        for name, value in tags.items():
+            self._client.set_model_version_tag(version.model, version.version, name, value[:TAG_LENGTH])
+
+    def _version(self, found: Any) -> Version:
+        run = self._client.get_run(found.run_id)
+        return Version(
+            model=found.name,
+            version=str(found.version),
+            run_id=found.run_id,
+            experiment_id=run.info.experiment_id,
+            created_at=datetime.fromtimestamp(found.creation_timestamp / 1000, UTC),
+            tags=dict(found.tags),
+            metrics=dict(run.data.metrics),
+        )

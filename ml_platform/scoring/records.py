@@ -1,0 +1,104 @@
+"""Reads the body of a scoring request into validated records, or refuses it with the field's name."""
+
+from datetime import datetime
+from typing import Annotated, Any, TypedDict
+
+import msgspec
+import numpy as np
+from msgspec import UNSET, Meta, Raw, UnsetType
+from starlette.exceptions import HTTPException
+
+from ml_platform.scoring.encoding import Input, Signature
+
+MAX_RECORDS = 1024
+"""Records in a request: a batch is scored on the event loop and must not hold up the others for long."""
+
+Record = dict[str, Any]
+
+_LARGEST = float(np.finfo(np.float32).max)
+_Number = Annotated[float, Meta(ge=-_LARGEST, le=_LARGEST)]
+_KeyValue = Annotated[str, Meta(min_length=1, description="Part of the business key.")] | int
+_Timestamp = Annotated[datetime, Meta(tz=True, description="Event time, RFC 3339 with its offset from UTC.")]
+
+
+class _Frame(msgspec.Struct):
+    """pandas' orient="split", as MLflow sends it."""
+
+    columns: list[str]
+    data: list[list[Any]]
+
+
+class _Envelope(msgspec.Struct):
+    """The forms of a batch. Their values stay raw until it is known which one came."""
+
+    records: Raw | UnsetType = UNSET
+    dataframe_records: Raw | UnsetType = UNSET
+    dataframe_split: Raw | UnsetType = UNSET
+
+
+def record_type(signature: Signature, primary_key: tuple[str, ...], event_time: str) -> type:
+    """The type of one record: all inputs of the model (null allowed) and the key columns (null refused).
+
+    Raises ValueError when a key column is also an input or the output, for then the log could not tell them apart, or
+    when a column has the name of a form of batch.
+    """
+    keys: dict[str, Any] = dict.fromkeys(primary_key, _KeyValue) | {event_time: _Timestamp}
+    if clash := sorted(set(keys) & {*signature.names, signature.output}):
+        raise ValueError(f"the key columns {clash} are also inputs or the output of the model")
+    if reserved := sorted({*keys, *signature.names} & set(_Envelope.__struct_fields__)):
+        raise ValueError(f"columns must not be named {reserved}: a request could not be told from a batch")
+    return TypedDict("Record", {item.name: _input_type(item) for item in signature.inputs} | keys)  # type: ignore[misc]
+
+
+def _input_type(item: Input) -> Any:
+    if item.kind == "numeric":
+        return Annotated[_Number | None, Meta(description="Null is missing.")]
+    known = ", ".join(item.categories[:20]) + (", ..." if len(item.categories) > 20 else "")
+    return Annotated[str | None, Meta(description=f"Null and unknown values are missing. Known: {known}")]
+
+
+class RecordReader:
+    """Decodes request bodies for one signature; raises HTTPException 400 (no JSON) or 422 (names the field)."""
+
+    def __init__(self, record: type) -> None:
+        batch: Any = Annotated[list[record], Meta(min_length=1, max_length=MAX_RECORDS)]
+        self._batch_type = batch
+        self._envelope = msgspec.json.Decoder(_Envelope)
+        self._single = msgspec.json.Decoder(record)
+        self._batch = msgspec.json.Decoder(batch)
+        self._frame = msgspec.json.Decoder(_Frame)
+
+    def read(self, body: bytes) -> list[Record]:
+        """The records of a body: one record, `records`, `dataframe_records` or `dataframe_split`."""
+        try:
+            return self._read(body)
+        except msgspec.ValidationError as error:
+            raise HTTPException(422, _explain(str(error))) from error
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise HTTPException(400, f"the body is not JSON that can be read: {error}") from error
+
+    def _read(self, body: bytes) -> list[Record]:
+        envelope = self._envelope.decode(body)
+        if envelope.records is not UNSET:
+            return self._batch.decode(envelope.records)
+        if envelope.dataframe_records is not UNSET:
+            return self._batch.decode(envelope.dataframe_records)
+        if envelope.dataframe_split is not UNSET:
+            return msgspec.convert(_rows(self._frame.decode(envelope.dataframe_split)), self._batch_type)
+        return [self._single.decode(body)]
+
+
+def _rows(frame: _Frame) -> list[Record]:
+    if len(set(frame.columns)) != len(frame.columns):
+        raise msgspec.ValidationError("Column named twice - at `$.dataframe_split.columns`")
+    for index, values in enumerate(frame.data):
+        if len(values) != len(frame.columns):
+            raise msgspec.ValidationError(
+                f"Expected {len(frame.columns)} values, got {len(values)} - at `$.dataframe_split.data[{index}]`"
+            )
+    return [dict(zip(frame.columns, values, strict=True)) for values in frame.data]
+
+
+def _explain(message: str) -> str:
+    hint = "; send null where an input's value is missing" if "missing required field" in message else ""
+    return f"the request does not fit the model's signature: {message}{hint}"

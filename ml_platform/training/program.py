@@ -1,0 +1,29 @@
+"""Opens Pipes, parses the request and reports the result: the frame around both training programs."""
+
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from dagster_pipes import open_dagster_pipes
+
+from dbx_jobs.contract import REPORT_KEY, from_dict, to_dict
+
+Request = TypeVar("Request")
+Progress = Callable[[str], None]
+"""Takes one line for the log."""
+
+PROCESS = {"OMP_WAIT_POLICY": "passive", "MLFLOW_DISABLE_TELEMETRY": "true"}
+"""Read by libraries as they load. OpenMP threads that spin while waiting make a fit ten times slower on busy cores."""
+
+
+def run_program(request_type: type[Request], program: Callable[[Request, Progress], Any]) -> None:
+    """Run `program` on the request that Dagster Pipes brought and report its result as one custom message.
+
+    Libraries with OpenMP must not have been imported before: `program` imports them.
+    """
+    for name, value in PROCESS.items():
+        os.environ.setdefault(name, value)
+    with open_dagster_pipes() as pipes:
+        request = from_dict(request_type, pipes.get_extra("request"))
+        report = program(request, pipes.log.info)
+        pipes.report_custom_message({REPORT_KEY: to_dict(report)})
