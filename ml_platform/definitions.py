@@ -8,8 +8,9 @@ from ml_platform.gateways.build import build_gateways
 from ml_platform.settings import PROJECT_ROOT, Settings
 from ml_platform.stages.registry_resource import registry_resource
 
-# Raised by Dagster about its own inner calls.
-warnings.filterwarnings("ignore", category=dg.PreviewWarning)
+# Said by Dagster about its own libraries; the versions are pinned.
+for category in (dg.BetaWarning, dg.PreviewWarning):
+    warnings.filterwarnings("ignore", category=category)
 
 
 @dg.definitions

@@ -72,7 +72,9 @@ class Demo:
             window = {"__".join(candidate): {"config": {"end": TRAINED_UNTIL}}}
             self._materialise([candidate, keys.champion(PRODUCT), keys.endpoint(PRODUCT)], config=window)
         with self.step(f"Replay the flights of {REPLAYED[0]} to {REPLAYED[1]} against the live endpoint"):
-            self._asked = replay_days(self.gateways.lake, self.gateways.endpoints, self.product, *REPLAYED, self._asked_day)
+            self._asked = replay_days(
+                self.gateways.lake, self.gateways.endpoints, self.product, *REPLAYED, self._asked_day
+            )
         with self.step("Ingest what the endpoint logged, join the labels that arrived, measure drift and performance"):
             self._materialise([keys.monitoring(PRODUCT, table) for table in MONITORING], REPLAYED)
 
@@ -127,6 +129,8 @@ class Demo:
                 begun[step] = time.monotonic()
                 self.console.print(f"  {step} ...")
             else:
-                self.console.print(f"  {step} {event} after {time.monotonic() - begun.get(step, time.monotonic()):.0f} s")
+                self.console.print(
+                    f"  {step} {event} after {time.monotonic() - begun.get(step, time.monotonic()):.0f} s"
+                )
 
         materialise(self.instance, self._definitions, paths, tell, days, config)

@@ -22,7 +22,9 @@ class Settings(BaseSettings):
     lake_uri: str = Field(default="", description="Root of the lake, file:// or abfss://.")
     mlflow_tracking_uri: str = Field(default="", description="MLflow tracking and registry URI.")
     mlflow_artifact_uri: str = Field(default="", description="Where MLflow experiments keep their artefacts.")
-    training_threads: int = Field(default=2, ge=1, description="Threads of a training; part of what makes it repeatable.")
+    training_threads: int = Field(
+        default=2, ge=1, description="Threads of a training; part of what makes it repeatable."
+    )
     mlflow_ui: str = Field(default="http://127.0.0.1:5000", description="Where a person opens MLflow; used in links.")
     replay_clock: bool = Field(default=False, description="Let callers of local endpoints say what time it is.")
     code_revision: str = Field(default="", description="Revision of the code, where it does not run in a git checkout.")
@@ -56,4 +58,6 @@ def _git(*arguments: str) -> bytes:
     try:
         return subprocess.run(["git", *arguments], cwd=PROJECT_ROOT, check=True, capture_output=True).stdout
     except (OSError, subprocess.CalledProcessError) as error:
-        raise SettingsError("There is no git checkout here to read the revision from: set ML_PLATFORM_CODE_REVISION") from error
+        raise SettingsError(
+            "There is no git checkout here to read the revision from: set ML_PLATFORM_CODE_REVISION"
+        ) from error

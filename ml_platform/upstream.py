@@ -74,5 +74,7 @@ def _write(path: Path, rows: pd.DataFrame) -> None:
 def _local_path(uri: str) -> Path:
     parsed = urlparse(uri)
     if parsed.scheme != "file":
-        raise LakeError(f"Landing writes to a lake on this machine only; the lake is {uri}. Set ML_PLATFORM_LAKE_URI to file://...")
+        raise LakeError(
+            f"Landing writes to a lake on this machine only; the lake is {uri}. Set ML_PLATFORM_LAKE_URI to file://..."
+        )
     return Path(url2pathname(parsed.path))

@@ -24,7 +24,9 @@ def load_expectations(path: Path, tables: set[str]) -> Mapping[str, list[Expecta
     for table, specs in declared.items():
         names = [spec.name for spec in specs]
         if repeated := {name for name in names if names.count(name) > 1}:
-            raise SpecError(f"{path}: {table} has more than one expectation named {sorted(repeated)}; give each its own")
+            raise SpecError(
+                f"{path}: {table} has more than one expectation named {sorted(repeated)}; give each its own"
+            )
     return {
         table: [Expectation(s.name, s.expect, s.kwargs, s.severity, s.description) for s in specs]
         for table, specs in declared.items()

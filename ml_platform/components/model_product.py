@@ -7,12 +7,14 @@ import dagster as dg
 from pydantic import BaseModel
 
 from ml_platform.components.expectations import load_expectations
+from ml_platform.components.scaffolder import ModelProductScaffolder
 from ml_platform.core.product import ProductSpec
 from ml_platform.stages import features, lake, monitoring, serving, training
 
 EXPECTATIONS_FILE = "expectations.yaml"
 
 
+@dg.scaffold_with(ModelProductScaffolder)
 @dataclass
 class ModelProduct(dg.Component):
     """A model product: lake tables, features, model, endpoint and monitoring, from one declaration."""

@@ -149,7 +149,8 @@ class GateSpec(Spec):
     min_slice_rows: int = Field(ge=1)
     max_gain: float = Field(gt=0, description="A larger gain over the champion asks for a person: it may be a leak.")
     suspicious_above: float | None = Field(
-        default=None, description="The metric being better than this asks for a person, champion or not: it may be a leak."
+        default=None,
+        description="The metric being better than this asks for a person, champion or not: it may be a leak.",
     )
 
 
@@ -163,7 +164,9 @@ class ModelSpec(Spec):
     search_space: dict[str, Dimension] = Field(default_factory=dict)
     trials: int = Field(default=10, ge=0, le=1000)
     seed: int = 0
-    window_days: int | None = Field(default=None, ge=14, description="Length of the training window; absent: all history.")
+    window_days: int | None = Field(
+        default=None, ge=14, description="Length of the training window; absent: all history."
+    )
     split: SplitSpec
     metric: MetricSpec
     slices: list[ColumnName] = Field(default_factory=list, description="Columns whose values are judged one by one.")

@@ -14,29 +14,32 @@ Progress = Callable[[str, int], None]
 
 
 def replay_days(
-    lake: Lake, endpoints: Endpoints, product: ProductSpec, start: str, end: str, progress: Progress = lambda _d, _n: None
+    lake: Lake,
+    endpoints: Endpoints,
+    product: ProductSpec,
+    start: str,
+    end: str,
+    progress: Progress = lambda _d, _n: None,
 ) -> int:
     """Send every row of the feature table from `start` to `end`, in the order of their prediction times.
 
     One request an event, carrying the time at which it would have come, so that the endpoint must be declared with
-    `replay_clock`. The request id is the event's key: replaying a day again gives the same prediction ids. `progress` is
-    told each day and how many of its events were asked. Returns the number of requests.
+    `replay_clock`. The request id is the event's key: replaying a day again gives the same prediction ids. `progress`
+    is told each day and how many of its events were asked. Returns the number of requests.
     """
     asked = 0
     with ScoringClient(endpoints.scoring_uri(product.name), endpoints.keys(product.name).primary) as client:
         for day, rows in groupby(_events(lake, product, start, end), key=lambda row: row[1]):
-            count = 0
-            for count, (at, _, record) in enumerate(rows, start=1):
+            before = asked
+            for at, _, record in rows:
                 identity = "-".join(str(record[column]) for column in product.features.primary_key)
                 client.score_one(record, time=at, request_id=identity)
-            progress(day, count)
-            asked += count
+                asked += 1
+            progress(day, asked - before)
     return asked
 
 
-def _events(
-    lake: Lake, product: ProductSpec, start: str, end: str
-) -> Iterator[tuple[datetime, str, dict[str, Any]]]:
+def _events(lake: Lake, product: ProductSpec, start: str, end: str) -> Iterator[tuple[datetime, str, dict[str, Any]]]:
     """(prediction time, its day, record) in the order of time; a record has no label: it is not known yet."""
     features = product.features
     rows = lake.rows(keys.features(product.name), start, end)

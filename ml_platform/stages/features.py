@@ -25,7 +25,9 @@ def build(product: ProductSpec, expectations: Sequence[Expectation], folder: Pat
     spec = dg.AssetSpec(
         key,
         deps=[
-            dg.AssetDep(dg.AssetKey(keys.lake(name)), partition_mapping=mapping if source.partitioning == "daily" else None)
+            dg.AssetDep(
+                dg.AssetKey(keys.lake(name)), partition_mapping=mapping if source.partitioning == "daily" else None
+            )
             for name, source in product.sources.items()
         ],
         description=product.features.description,

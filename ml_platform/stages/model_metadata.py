@@ -44,7 +44,10 @@ def decision_metadata(decision: Decision, plots: dict[str, str]) -> dict[str, An
         "rows": evidence.rows,
         "positives": evidence.positives,
         "metrics": _table(
-            [{"metric": n, "challenger": evidence.challenger.get(n), "champion": evidence.champion.get(n)} for n in names]
+            [
+                {"metric": n, "challenger": evidence.challenger.get(n), "champion": evidence.champion.get(n)}
+                for n in names
+            ]
         ),
         "slices": _table(
             [

@@ -86,7 +86,10 @@ def _ground_truth(product: ProductSpec) -> dg.AssetsDefinition:
         product,
         "ground_truth",
         "The labels that have arrived for the predictions on the day's events, provisional until they have matured.",
-        [Upstream(keys.monitoring(product.name, "inference_log"), look_back(LEAD_DAYS)), Upstream(features, look_back(0))],
+        [
+            Upstream(keys.monitoring(product.name, "inference_log"), look_back(LEAD_DAYS)),
+            Upstream(features, look_back(0)),
+        ],
     )
 
     @_daily_table(product, spec)
@@ -122,7 +125,9 @@ def _drift(product: ProductSpec) -> dg.AssetsDefinition:
         [Upstream(keys.monitoring(product.name, "inference_log"), look_back(0)), Upstream(keys.champion(product.name))],
     )
 
-    @_daily_table(product, spec, checked="PSI above its sampling noise stays below psi_alert; ERROR for the prediction.")
+    @_daily_table(
+        product, spec, checked="PSI above its sampling noise stays below psi_alert; ERROR for the prediction."
+    )
     def drift(
         context: dg.AssetExecutionContext,
         jobs: dg.ResourceParam[Jobs],
@@ -131,7 +136,9 @@ def _drift(product: ProductSpec) -> dg.AssetsDefinition:
     ) -> Events:
         champion = registry.champion(product.name)
         if champion is None:
-            raise GateError(f"{product.name} has no champion to compare with: materialise models/{product.name}/champion")
+            raise GateError(
+                f"{product.name} has no champion to compare with: materialise models/{product.name}/champion"
+            )
         baseline = registry.serving_directory(product.name, champion.version) / BASELINE_FILE
         days = days_of(context)
         request = ProfileRequest(
@@ -203,7 +210,7 @@ def _spec(product: ProductSpec, table: str, description: str, upstream: Sequence
 def _daily_table(
     product: ProductSpec, spec: dg.AssetSpec, checked: str = ""
 ) -> Callable[[Callable[..., Iterator[Any]]], dg.AssetsDefinition]:
-    """An asset that writes the table of `spec`, with the check `within_thresholds` when `checked` says what it checks."""
+    """An asset that writes the table of `spec`; with the check `within_thresholds` when `checked` describes one."""
     table = spec.key.path[-1]
     return dg.multi_asset(
         name=f"{product.name}_{table}",
@@ -243,7 +250,10 @@ def _drift_check(day: str, columns: Sequence[ColumnDrift]) -> CheckReport:
 
 def _drift_entries(columns: Sequence[ColumnDrift]) -> Entries:
     prediction = next((column for column in columns if column.column == PREDICTION), None)
-    entries: Entries = {"alerts": sum(c.verdict == "alert" for c in columns), "warnings": sum(c.verdict == "warn" for c in columns)}
+    entries: Entries = {
+        "alerts": sum(c.verdict == "alert" for c in columns),
+        "warnings": sum(c.verdict == "warn" for c in columns),
+    }
     if prediction and prediction.psi is not None:
         entries |= {"prediction_psi": prediction.psi, "prediction_js": prediction.js}
     return entries

@@ -22,7 +22,12 @@ def registry_resource(settings: Settings) -> dg.ResourceDefinition:
         initialise(settings.mlflow_tracking_uri, EXPERIMENT, cache, settings.mlflow_artifact_uri)
         tracking = mlflow_tracking.resource_fn(
             context.replace_config(
-                {"experiment_name": EXPERIMENT, "mlflow_tracking_uri": settings.mlflow_tracking_uri, "env": {}, "extra_tags": {}}
+                {
+                    "experiment_name": EXPERIMENT,
+                    "mlflow_tracking_uri": settings.mlflow_tracking_uri,
+                    "env": {},
+                    "extra_tags": {},
+                }
             )
         )
         mlflow = next(tracking)

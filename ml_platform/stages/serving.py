@@ -31,7 +31,9 @@ def build(product: ProductSpec) -> list[dg.AssetsDefinition]:
     ) -> dg.MaterializeResult:
         champion = registry.champion(product.name)
         if champion is None:
-            raise GateError(f"{product.name} has no champion to serve: materialise models/{product.name}/champion first")
+            raise GateError(
+                f"{product.name} has no champion to serve: materialise models/{product.name}/champion first"
+            )
         state = endpoints.deploy(
             EndpointDeclaration(
                 name=product.name,

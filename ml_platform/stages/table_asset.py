@@ -42,7 +42,11 @@ def publish(
     failed = _failed_checks(report.checks)
     shared = _table_metadata(report)
     for partition in report.partitions:
-        entries = {**shared, **_partition_metadata(partition, failed), **(metadata or {}).get(partition.partition or "", {})}
+        entries = {
+            **shared,
+            **_partition_metadata(partition, failed),
+            **(metadata or {}).get(partition.partition or "", {}),
+        }
         # Each partition gets the version of its own content; an Output would give one version to the whole range.
         context.log_event(
             dg.AssetMaterialization(
@@ -132,11 +136,20 @@ def _check_metadata(checks: Sequence[CheckReport], failing: Sequence[CheckReport
     shown = failing or checks[-1:]
     records = [
         dg.TableRecord(
-            {"partition": c.partition or "", "passed": c.passed, "observed": c.observed, "failing values": ", ".join(c.failing)}
+            {
+                "partition": c.partition or "",
+                "passed": c.passed,
+                "observed": c.observed,
+                "failing values": ", ".join(c.failing),
+            }
         )
         for c in shown[:50]
     ]
-    return {"partitions": len(checks), "failed partitions": len(failing), "evaluations": dg.MetadataValue.table(records)} if records else {}
+    return (
+        {"partitions": len(checks), "failed partitions": len(failing), "evaluations": dg.MetadataValue.table(records)}
+        if records
+        else {}
+    )
 
 
 def _sentence(expectation: Expectation) -> str:

@@ -89,7 +89,7 @@ def _gate(product: ProductSpec) -> dg.AssetChecksDefinition:
         asset=candidate,
         name=GATE,
         blocking=True,
-        description="Challenger against champion on days that neither was fitted on; whatever cannot be computed refuses.",
+        description="Challenger against champion on days that neither was fitted on; what cannot be computed refuses.",
     )
     def gate(
         context: dg.AssetCheckExecutionContext,

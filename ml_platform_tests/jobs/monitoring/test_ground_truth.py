@@ -1,0 +1,79 @@
+"""Predictions get their labels, and a day is final once it has matured."""
+
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import pandas as pd
+import pytest
+from pyspark.sql import SparkSession
+
+from dbx_jobs.contract import Days
+from dbx_jobs.errors import DataError
+from dbx_jobs.jobs.ground_truth import build_ground_truth
+from dbx_jobs.jobs.inference_log import build_log
+from ml_platform_tests.jobs.monitoring import collected
+from ml_platform_tests.jobs.monitoring.lake import Lake, each_day
+
+
+def test_a_prediction_gets_its_own_label_and_one_that_never_arrived_none(done: Lake):
+    truth = done.read("truth", "flight_id")
+    on = done.rows["day"].between(date(2013, 4, 1), date(2013, 4, 3))
+    wanted = done.rows[on].sort_values(["day", "flight_id"]).reset_index(drop=True)
+    assert truth["flight_id"].tolist() == wanted["flight_id"].tolist()
+    pd.testing.assert_series_equal(truth["delayed"], wanted["delayed"], check_dtype=False)
+    assert truth["delayed"].isna().sum() > 0
+
+
+def test_a_prediction_made_before_midnight_belongs_to_the_day_of_its_flight(sail: SparkSession, small: Lake):
+    at = datetime.fromisoformat("2013-04-02T03:30:00Z")
+    night = small.rows.head(1).assign(
+        prediction_time=at, sched_dep_at=at + timedelta(hours=1), flight_id="night", day=date(2013, 4, 2)
+    )
+    collected.log_requests(night, small.root, deployment="green")
+    collected.write_features(night, small.root / "features")
+    build_log(sail, small.log_request())
+    build_ground_truth(sail, small.truth_request(Days("2013-04-02", "2013-04-02")))
+    (row,) = small.read("truth").to_dict("records")
+    log = small.read("log")
+    assert (row["flight_id"], row["day"]) == ("night", date(2013, 4, 2))
+    assert log[log["flight_id"] == "night"]["day"].tolist() == [date(2013, 4, 1)]
+    assert row["delayed"] == night["delayed"].iloc[0]
+
+
+def test_a_day_is_final_only_after_its_maturity(done: Lake):
+    truth = done.read("truth")
+    # Flights are known up to the evening of April 4th: a whole day has passed after the 2nd, none after the 3rd.
+    assert truth.groupby("day")["final"].unique().map(list).tolist() == [[True], [True], [False]]
+
+
+def test_labels_that_come_late_make_the_day_complete_and_final(sail: SparkSession, small: Lake, flights: Any):
+    day = each_day()[0]
+    first = flights[flights["day"] == date(2013, 4, 1)]
+    unknown = first.assign(delayed=first["delayed"].where(first["sched_dep_at"] < "2013-04-01T12:00:00Z"))
+    build_log(sail, small.log_request(day))
+    collected.write_features(unknown, small.root / "features")
+    early = build_ground_truth(sail, small.truth_request(day)).extra[day.start]
+    collected.write_features(flights, small.root / "features")
+    report = build_ground_truth(sail, small.truth_request(day))
+    late = report.extra[day.start]
+    assert (early["predictions"], early["labelled"], early["final"]) == (len(small.rows), 0, False)
+    assert (late["predictions"], late["labelled"], late["final"]) == (
+        len(small.rows),
+        small.rows["delayed"].count(),
+        True,
+    )
+    assert report.partitions[0].changed
+
+
+def test_two_labels_for_one_flight_are_refused(sail: SparkSession, small: Lake, flights: Any):
+    build_log(sail, small.log_request(each_day()[0]))
+    collected.write_features(pd.concat([flights, small.rows.head(1)]), small.root / "features")
+    with pytest.raises(DataError, match="1 predictions of 2013-04-01 have more than one label"):
+        build_ground_truth(sail, small.truth_request(each_day()[0]))
+
+
+def test_a_watermark_column_that_is_not_there_is_refused_with_what_is(sail: SparkSession, done: Lake):
+    request = replace(done.truth_request(), watermark_column="landed_at")
+    with pytest.raises(DataError, match="no column 'landed_at'.*sched_dep_at"):
+        build_ground_truth(sail, request)
