@@ -16,10 +16,11 @@ for category in (dg.BetaWarning, dg.PreviewWarning):
 @dg.definitions
 def defs() -> dg.Definitions:
     """The code location."""
-    settings = Settings()
+    return deployed(dg.load_from_defs_folder(path_within_project=PROJECT_ROOT), Settings())
+
+
+def deployed(products: dg.Definitions, settings: Settings) -> dg.Definitions:
+    """`products` with the gateways of the deployment that `settings` describe."""
     resources = {**vars(build_gateways(settings)), "settings": settings, "registry": registry_resource(settings)}
-    return dg.Definitions.merge(
-        dg.load_from_defs_folder(path_within_project=PROJECT_ROOT),
-        # Steps only start programs and record what they report, so they need no process of their own.
-        dg.Definitions(resources=resources, executor=dg.in_process_executor),
-    )
+    # Steps only start programs and record what they report, so they need no process of their own.
+    return dg.Definitions.merge(products, dg.Definitions(resources=resources, executor=dg.in_process_executor))

@@ -104,9 +104,9 @@ class Demo:
         yield "Champion", f"version {self._metadata(keys.champion(PRODUCT))['version']}, {self.product.model.estimator}"
         yield "Holdout", f"ROC AUC {candidate['roc_auc']:.3f}, log loss {candidate['log_loss']:.3f}"
         yield "Predictions", f"{self._asked} over HTTP"
-        for row in self.gateways.lake.rows(keys.monitoring(PRODUCT, "performance"), *REPLAYED):
-            interval = f"{row['roc_auc']:.3f} [{row['roc_auc_low']:.3f}, {row['roc_auc_high']:.3f}]"
-            yield f"ROC AUC {row['day']}", f"{interval} {'final' if row['final'] else 'provisional'}"
+        rows = self.gateways.lake.rows(keys.monitoring(PRODUCT, "performance"), *REPLAYED)
+        for row in sorted(rows, key=lambda row: row["day"]):
+            yield f"ROC AUC {row['day']}", _auc(row)
 
     def _metadata(self, path: AssetPath) -> dict[str, Any]:
         event = self.instance.get_latest_materialization_event(dg.AssetKey(path))
@@ -134,3 +134,10 @@ class Demo:
                 )
 
         materialise(self.instance, self._definitions, paths, tell, days, config)
+
+
+def _auc(row: Mapping[str, Any]) -> str:
+    if row["roc_auc"] is None:
+        return f"none: {row['labelled']} labels"
+    interval = f"{row['roc_auc']:.3f} [{row['roc_auc_low']:.3f}, {row['roc_auc_high']:.3f}]"
+    return f"{interval}, {'final' if row['final'] else 'provisional'}"

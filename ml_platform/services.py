@@ -39,6 +39,7 @@ def prepare_home(settings: Settings) -> None:
     (settings.home / "logs").mkdir(exist_ok=True)
     shutil.copyfile(PROJECT_ROOT / "deployments" / "local" / "dagster.yaml", settings.dagster_home / "dagster.yaml")
     os.environ["DAGSTER_HOME"] = str(settings.dagster_home)
+    os.environ |= {"MLFLOW_LOGGING_LEVEL": "WARNING", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
     from dagster import DagsterInstance
     from mlflow import MlflowClient
 

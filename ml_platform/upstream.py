@@ -42,7 +42,7 @@ def land(lake_uri: str, start: date, end: date, progress: Callable[[str], None] 
 
     A day on which a source has no rows gets a file with nothing but its header, as a daily export would leave it.
     """
-    landing = _local_path(lake_uri) / "landing"
+    landing = local_path(lake_uri) / "landing"
     count = 0
     for path, rows in _files(start, end):
         _write(landing / path, rows)
@@ -56,10 +56,11 @@ def _files(start: date, end: date) -> Iterator[tuple[Path, pd.DataFrame]]:
         yield Path(source, f"{source}.csv"), landed(source)
     for source in ("flights", "weather"):
         rows = landed(source)
+        nothing = pd.DataFrame(columns=rows.columns)
         by_day = {key: group for key, group in rows.groupby(["year", "month", "dayofmonth"])}
         for n in range((end - start).days + 1):
             day = start + timedelta(days=n)
-            group = by_day.get((day.year, day.month, day.day), rows.iloc[:0])
+            group = by_day.get((day.year, day.month, day.day), nothing)
             yield Path(source, day.isoformat(), f"{source}.csv"), group
 
 
@@ -71,7 +72,8 @@ def _write(path: Path, rows: pd.DataFrame) -> None:
     unfinished.replace(path)
 
 
-def _local_path(uri: str) -> Path:
+def local_path(uri: str) -> Path:
+    """The folder behind a file:// URI; raises LakeError for any other."""
     parsed = urlparse(uri)
     if parsed.scheme != "file":
         raise LakeError(

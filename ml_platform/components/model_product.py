@@ -1,6 +1,7 @@
 """The Dagster component of a model product: its YAML schema, and the stages assembled into one graph."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
 import dagster as dg
@@ -33,18 +34,22 @@ class ModelProduct(dg.Component):
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """The product's whole graph. Raises SpecError for an expectation file or a transform that cannot be."""
-        product = self.product
-        features_table = f"features/{product.name}"
-        tables = {f"lake/{source}" for source in product.sources} | {features_table}
-        expectations = load_expectations(context.path / EXPECTATIONS_FILE, tables)
-        models, gates = training.build(product)
-        return dg.Definitions(
-            assets=[
-                *lake.build(product, expectations),
-                *features.build(product, expectations.get(features_table, ()), context.path),
-                *models,
-                *serving.build(product),
-                *monitoring.build(product),
-            ],
-            asset_checks=gates,
-        )
+        return product_definitions(self.product, context.path)
+
+
+def product_definitions(product: ProductSpec, folder: Path) -> dg.Definitions:
+    """The graph of `product`, without resources; its expectation file and SQL are read from `folder`."""
+    features_table = f"features/{product.name}"
+    tables = {f"lake/{source}" for source in product.sources} | {features_table}
+    expectations = load_expectations(folder / EXPECTATIONS_FILE, tables)
+    models, gates = training.build(product)
+    return dg.Definitions(
+        assets=[
+            *lake.build(product, expectations),
+            *features.build(product, expectations.get(features_table, ()), folder),
+            *models,
+            *serving.build(product),
+            *monitoring.build(product),
+        ],
+        asset_checks=gates,
+    )

@@ -129,7 +129,7 @@ class Registry:
             verdict, reasons = found.tags.get(GATE, "not run"), found.tags.get(GATE_REASONS, "run the gate first")
             raise GateError(f"{model} version {version} is not promoted: its gate says {verdict!r} ({reasons})")
         present = champion.version if champion else "none"
-        if False:
+        if found.tags.get(GATE_CHAMPION) != present:
             raise GateError(
                 f"{model} version {version} was compared with champion {found.tags.get(GATE_CHAMPION)}, "
                 f"but the champion is {present} now: run the gate again"

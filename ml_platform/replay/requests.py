@@ -1,9 +1,10 @@
 """Asks a live endpoint about past events, each at its own prediction time."""
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import groupby
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from ml_platform.core import keys
 from ml_platform.core.product import ProductSpec
@@ -40,11 +41,11 @@ def replay_days(
 
 
 def _events(lake: Lake, product: ProductSpec, start: str, end: str) -> Iterator[tuple[datetime, str, dict[str, Any]]]:
-    """(prediction time, its day, record) in the order of time; a record has no label: it is not known yet."""
+    """(prediction time, its local day, record) in the order of time; a record has no label: it is not known yet."""
     features = product.features
     rows = lake.rows(keys.features(product.name), start, end)
     for row in sorted(rows, key=lambda row: (row[features.prediction_time], *(row[c] for c in features.primary_key))):
-        at = row[features.prediction_time].astimezone(UTC)
+        at = row[features.prediction_time].astimezone(ZoneInfo(product.timezone))
         hidden = {"day", product.model.label, features.prediction_time}
         record = {name: value for name, value in row.items() if name not in hidden}
         yield at, at.date().isoformat(), record

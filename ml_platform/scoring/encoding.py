@@ -12,6 +12,9 @@ SIGNATURE_FILE = "signature.json"
 BASELINE_FILE = "baseline.json"
 """The files of a serving directory; the baseline is for monitoring, the server does not read it."""
 
+OUTPUT = "probability"
+"""The name under which our models report their probability, to callers and in the inference log."""
+
 NAN = float("nan")
 
 

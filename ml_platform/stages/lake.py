@@ -10,7 +10,7 @@ from ml_platform.core.product import ProductSpec, SourceSpec
 from ml_platform.gateways.jobs import Jobs, Program
 from ml_platform.gateways.lake import Lake
 from ml_platform.stages.partitions import daily, days_of
-from ml_platform.stages.table_asset import Events, check_specs, publish
+from ml_platform.stages.table_asset import Events, check_specs, publish, rows_fit_spec
 
 
 def build(product: ProductSpec, expectations: Mapping[str, Sequence[Expectation]]) -> list[dg.AssetsDefinition]:
@@ -39,14 +39,14 @@ def _source_table(
     @dg.multi_asset(
         name=f"lake_{name}",
         specs=[spec],
-        check_specs=check_specs(key, expectations),
+        check_specs=[*check_specs(key, expectations), rows_fit_spec(key)],
         backfill_policy=dg.BackfillPolicy.single_run() if is_daily else None,
         pool=f"table_lake_{name}",
     )
     def ingest(context: dg.AssetExecutionContext, jobs: dg.ResourceParam[Jobs], lake: dg.ResourceParam[Lake]) -> Events:
         request = _request(lake, name, source, days_of(context) if is_daily else None, expectations)
         report = from_dict(TableReport, jobs.run(context, Program.INGEST, request))
-        yield from publish(context, key, report)
+        yield from publish(context, key, report, quarantine=request.quarantine_uri)
 
     return ingest
 

@@ -18,15 +18,15 @@ from dbx_jobs.monitoring_contract import (
 from ml_platform.core import keys
 from ml_platform.core.drift import PREDICTION, ColumnDrift, Comparison, comparisons, judge_all
 from ml_platform.core.performance import judge_day
-from ml_platform.core.product import ProductSpec
+from ml_platform.core.product import MetricName, ProductSpec
 from ml_platform.errors import GateError
 from ml_platform.gateways.jobs import Jobs, Program
 from ml_platform.gateways.lake import Lake
 from ml_platform.gateways.registry import Registry
-from ml_platform.scoring.encoding import BASELINE_FILE
+from ml_platform.scoring.encoding import BASELINE_FILE, OUTPUT
 from ml_platform.stages import plots
 from ml_platform.stages.partitions import daily, days_between, days_of, look_back
-from ml_platform.stages.table_asset import Events, publish
+from ml_platform.stages.table_asset import Events, publish, rows_fit_spec
 from ml_platform.stages.upstream_gate import refuse_failed
 
 LEAD_DAYS = 1
@@ -61,7 +61,7 @@ def _inference_log(product: ProductSpec) -> dg.AssetsDefinition:
         [Upstream(keys.endpoint(product.name))],
     )
 
-    @_daily_table(product, spec)
+    @_daily_table(product, spec, [rows_fit_spec(spec.key)])
     def inference_log(
         context: dg.AssetExecutionContext, jobs: dg.ResourceParam[Jobs], lake: dg.ResourceParam[Lake]
     ) -> Events:
@@ -73,9 +73,10 @@ def _inference_log(product: ProductSpec) -> dg.AssetsDefinition:
             roles=_roles(product),
             timezone=product.timezone,
             days=days_of(context),
+            output=OUTPUT,
         )
         report = from_dict(TableReport, jobs.run(context, Program.INFERENCE_LOG, request))
-        yield from publish(context, spec.key, report)
+        yield from publish(context, spec.key, report, quarantine=request.quarantine_uri)
 
     return inference_log
 
@@ -125,9 +126,9 @@ def _drift(product: ProductSpec) -> dg.AssetsDefinition:
         [Upstream(keys.monitoring(product.name, "inference_log"), look_back(0)), Upstream(keys.champion(product.name))],
     )
 
-    @_daily_table(
-        product, spec, checked="PSI above its sampling noise stays below psi_alert; ERROR for the prediction."
-    )
+    within = "PSI above its sampling noise stays below psi_alert; ERROR where the prediction's does not."
+
+    @_daily_table(product, spec, [dg.AssetCheckSpec(CHECK, asset=spec.key, description=within)])
     def drift(
         context: dg.AssetExecutionContext,
         jobs: dg.ResourceParam[Jobs],
@@ -170,7 +171,9 @@ def _performance(product: ProductSpec) -> dg.AssetsDefinition:
         [Upstream(log, look_back(LEAD_DAYS)), Upstream(truth, look_back(0))],
     )
 
-    @_daily_table(product, spec, checked="Floors and ceilings hold on the days whose labels have matured.")
+    within = "Floors and ceilings hold on the days whose labels have matured."
+
+    @_daily_table(product, spec, [dg.AssetCheckSpec(CHECK, asset=spec.key, description=within)])
     def performance(
         context: dg.AssetExecutionContext, jobs: dg.ResourceParam[Jobs], lake: dg.ResourceParam[Lake]
     ) -> Events:
@@ -186,7 +189,7 @@ def _performance(product: ProductSpec) -> dg.AssetsDefinition:
         report = from_dict(TableReport, jobs.run(context, Program.PERFORMANCE, request))
         checks = [_performance_check(product, day, row) for day, row in report.extra.items()]
         metadata: dict[str, Entries] = {day: _known(row) for day, row in report.extra.items()}
-        metrics = sorted({product.model.metric.name, *policy.floors, *policy.ceilings})
+        metrics: list[MetricName] = sorted({product.model.metric.name, *policy.floors, *policy.ceilings})
         trend = plots.performance_over_time(lake.rows(path, *_trend(product, days)), metrics, policy)
         metadata[days.end] |= {"performance over time": dg.MetadataValue.md(trend)}
         yield from publish(context, spec.key, replace(report, checks=checks), metadata)
@@ -208,14 +211,14 @@ def _spec(product: ProductSpec, table: str, description: str, upstream: Sequence
 
 
 def _daily_table(
-    product: ProductSpec, spec: dg.AssetSpec, checked: str = ""
+    product: ProductSpec, spec: dg.AssetSpec, checks: Sequence[dg.AssetCheckSpec] = ()
 ) -> Callable[[Callable[..., Iterator[Any]]], dg.AssetsDefinition]:
-    """An asset that writes the table of `spec`; with the check `within_thresholds` when `checked` describes one."""
+    """An asset that writes the table of `spec`, one job for a range of days, one writer at a time."""
     table = spec.key.path[-1]
     return dg.multi_asset(
         name=f"{product.name}_{table}",
         specs=[spec],
-        check_specs=[dg.AssetCheckSpec(CHECK, asset=spec.key, description=checked)] if checked else None,
+        check_specs=checks or None,
         backfill_policy=dg.BackfillPolicy.single_run(),
         pool=f"table_monitoring_{product.name}_{table}",
     )

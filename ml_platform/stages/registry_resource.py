@@ -1,6 +1,7 @@
 """The model registry as a Dagster resource, on top of dagster-mlflow's."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
 
@@ -20,22 +21,13 @@ def registry_resource(settings: Settings) -> dg.ResourceDefinition:
 
         cache = settings.home / "models"
         initialise(settings.mlflow_tracking_uri, EXPERIMENT, cache, settings.mlflow_artifact_uri)
-        tracking = mlflow_tracking.resource_fn(
-            context.replace_config(
-                {
-                    "experiment_name": EXPERIMENT,
-                    "mlflow_tracking_uri": settings.mlflow_tracking_uri,
-                    "env": {},
-                    "extra_tags": {},
-                }
-            )
-        )
+        config = {"experiment_name": EXPERIMENT, "mlflow_tracking_uri": settings.mlflow_tracking_uri}
+        start: Any = mlflow_tracking.resource_fn
+        tracking = start(context.replace_config({**config, "env": {}, "extra_tags": {}}))
         mlflow = next(tracking)
-        try:
-            yield Registry(mlflow.tracking_client, cache)
-            mlflow.end_run()
-        finally:
-            # Ends MLflow's run as failed when an error is on its way out.
-            tracking.close()
+        yield Registry(mlflow.tracking_client, cache)
+        next(tracking, None)
+        # The resource leaves its MLflow run open for steps in other processes; ours all run in this one.
+        mlflow.end_run()
 
     return registry

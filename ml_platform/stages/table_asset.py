@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
@@ -11,6 +12,8 @@ from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_AS
 from dbx_jobs.contract import CheckReport, Expectation, PartitionReport, TableReport
 from ml_platform.errors import LakeError
 from ml_platform.stages.upstream_gate import FAILED_CHECKS
+
+ROWS_FIT = "rows_fit"
 
 Events = Iterator[dg.Output | dg.AssetCheckResult]
 
@@ -28,19 +31,28 @@ def check_specs(key: dg.AssetKey, expectations: Sequence[Expectation]) -> list[d
     ]
 
 
+def rows_fit_spec(key: dg.AssetKey) -> dg.AssetCheckSpec:
+    """The check of a table whose job sends what does not fit to a quarantine: it warns when there was any."""
+    return dg.AssetCheckSpec(ROWS_FIT, asset=key, description="No row went to the quarantine.")
+
+
 def publish(
     context: dg.AssetExecutionContext,
     key: dg.AssetKey,
     report: TableReport,
     metadata: Mapping[str, Mapping[str, Any]] | None = None,
+    quarantine: str = "",
 ) -> Events:
     """Record what a job reported: one materialisation a partition, then the checks, then the refusals.
 
-    `metadata` adds entries by partition key ("" for an unpartitioned table). Raises LakeError, after everything that
-    was written is recorded, when the job refused a partition.
+    `metadata` adds entries by partition key ("" for an unpartitioned table); `quarantine` is the table of rows that did
+    not fit, for assets with the check of `rows_fit_spec`. Raises LakeError, after everything that was written is
+    recorded, when the job refused a partition.
     """
+    if quarantine:
+        report = replace(report, checks=[*report.checks, *map(_rows_fit, report.partitions)])
     failed = _failed_checks(report.checks)
-    shared = _table_metadata(report)
+    shared = _table_metadata(report) | ({"quarantine": quarantine} if quarantine else {})
     for partition in report.partitions:
         entries = {
             **shared,
@@ -82,12 +94,17 @@ def _column_lineage(report: TableReport) -> dict[str, list[dg.TableColumnDep]]:
     return lineage
 
 
+def _rows_fit(partition: PartitionReport) -> CheckReport:
+    observed = f"{partition.quarantined} of {partition.rows + partition.quarantined} rows in quarantine"
+    return CheckReport(ROWS_FIT, partition.quarantined == 0, "WARN", partition.partition, observed)
+
+
 def _partition_metadata(partition: PartitionReport, failed: Mapping[str | None, list[str]]) -> dict[str, Any]:
     entries: dict[str, Any] = {
         "dagster/partition_row_count" if partition.partition else "dagster/row_count": partition.rows,
         "changed": partition.changed,
     }
-    if partition.files:
+    if partition.files or partition.quarantined:
         entries |= {"files": partition.files, "quarantined": partition.quarantined, "duplicates": partition.duplicates}
     if names := failed.get(partition.partition):
         entries[FAILED_CHECKS] = ", ".join(names)

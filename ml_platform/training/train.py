@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dbx_jobs.contract import from_dict
-from ml_platform.scoring.encoding import Encoder, Input, Signature
+from ml_platform.scoring.encoding import OUTPUT, Encoder, Input, Signature
 from ml_platform.training import metrics, plots
 from ml_platform.training.baseline import write_baseline
 from ml_platform.training.card import model_card
@@ -106,7 +106,7 @@ def _declare(request: TrainingRequest, rows: Rows, fingerprint: str) -> Signatur
         "window": f"{request.window.start}/{request.window.end}",
         "fingerprint": fingerprint,
     }
-    return Signature(tuple(inputs), output=f"{request.features.roles.label}_probability", facts=facts)
+    return Signature(tuple(inputs), output=OUTPUT, facts=facts)
 
 
 def _categories(rows: Rows, name: str) -> tuple[str, ...]:

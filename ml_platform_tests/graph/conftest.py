@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from ml_platform.components.declared import PRODUCTS, declared_product
-from ml_platform.components.model_product import ModelProduct
+from ml_platform.components.model_product import product_definitions
 from ml_platform.core.keys import AssetPath
 from ml_platform.gateways.build import build_gateways
 from ml_platform.gateways.lake import Lake
@@ -30,8 +30,7 @@ class Graph:
             "lake": PinnedLake(self.settings.lake_uri),
         }
         resources |= {"settings": self.settings, "registry": registry_resource(self.settings)}
-        product = ModelProduct(declared_product("flight_delays"))
-        built = product.build_defs(_Context(PRODUCTS / "flight_delays"))  # type: ignore[arg-type]
+        built = product_definitions(declared_product("flight_delays"), PRODUCTS / "flight_delays")
         self.definitions = dg.Definitions.merge(built, dg.Definitions(resources=resources))
 
     def materialise(self, key: str, *days: str, config: dict[str, Any] | None = None) -> dg.ExecuteInProcessResult:
@@ -58,11 +57,6 @@ class PinnedLake(Lake):
 
     def version(self, key: AssetPath) -> int:
         return 7
-
-
-class _Context:
-    def __init__(self, path: Path) -> None:
-        self.path = path
 
 
 @pytest.fixture

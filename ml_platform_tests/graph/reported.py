@@ -23,7 +23,7 @@ class ReportedJobs:
     """Records each request and reports `answers[program](request)`."""
 
     def __init__(self, **answers: Callable[[Any], Any]) -> None:
-        self.answers = answers
+        self.answers: dict[str, Callable[..., Any]] = dict(answers)
         self.requests: list[tuple[Program, Any]] = []
 
     def run(self, context: Any, program: Program, request: Any) -> dict[str, Any]:

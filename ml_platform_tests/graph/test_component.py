@@ -13,8 +13,9 @@ from ml_platform.components import ModelProduct
 from ml_platform.components.expectations import load_expectations
 from ml_platform.components.model_product import EXPECTATIONS_FILE
 from ml_platform.components.scaffolder import SKELETON
+from ml_platform.definitions import deployed
 from ml_platform.errors import SpecError
-from ml_platform.settings import PROJECT_ROOT
+from ml_platform.settings import PROJECT_ROOT, Settings
 
 PRODUCT = PROJECT_ROOT / "ml_platform" / "defs" / "flight_delays"
 
@@ -95,15 +96,14 @@ def test_dg_check_yaml_names_the_line_and_what_is_allowed(tmp_path, declaration)
     assert "'float' is not one of ['string', 'int'" in result.stdout + result.stderr
 
 
-def test_scaffolding_writes_a_product_that_loads():
+def test_scaffolding_writes_a_product_that_loads(tmp_path):
     with create_defs_folder_sandbox() as sandbox:
         folder = sandbox.scaffold_component(component_cls=ModelProduct, defs_path="churn")
         assert {file.name for file in folder.iterdir()} == {file.name for file in SKELETON.iterdir()}
         with sandbox.load_component_and_build_defs(defs_path=folder) as (component, definitions):
-            resources = dict.fromkeys(("jobs", "lake", "registry", "endpoints", "settings"), object())
-            whole = dg.Definitions.merge(definitions, dg.Definitions(resources=resources))
+            whole = deployed(definitions, Settings(home=tmp_path, code_revision="test"))
             keys = {spec.key.to_user_string() for spec in whole.resolve_all_asset_specs()}
-    assert component.product.name == "churn"
+    assert isinstance(component, ModelProduct) and component.product.name == "churn"
     assert {"lake/churn_events", "features/churn", "models/churn/champion", "endpoints/churn"} <= keys
 
 

@@ -26,7 +26,7 @@ GOOD = {"roc_auc": 0.74, "log_loss": 0.5}
 @pytest.fixture
 def trained(graph: Graph) -> Graph:
     """A graph with features of January and a training that registers a version each time it is asked."""
-    graph.jobs.answers = {"INGEST": table_report, "BUILD_FEATURES": table_report, "TRAIN": register(graph)}
+    graph.jobs.answers |= {"INGEST": table_report, "BUILD_FEATURES": table_report, "TRAIN": register(graph)}
     for source in ("planes", "airports", "airlines"):
         graph.materialise(f"lake/{source}")
     for daily in ("lake/flights", "lake/weather", "features/flight_delays"):

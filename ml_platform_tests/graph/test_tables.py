@@ -12,7 +12,7 @@ SNAPSHOTS = ("planes", "airports", "airlines")
 @pytest.fixture
 def lake(graph: Graph) -> Graph:
     """A graph whose jobs succeed."""
-    graph.jobs.answers = {
+    graph.jobs.answers |= {
         "INGEST": table_report,
         "BUILD_FEATURES": table_report,
     }

