@@ -3,13 +3,15 @@
 Peers, on the same holdout: the base rate of the training days, and the rate of each carrier and route in them.
 """
 
-import numpy as np
-import pandas as pd
+from collections import Counter
+from datetime import date, timedelta
+
 from sklearn.metrics import log_loss, roc_auc_score
 
-from benchmarks.year import PRODUCT, Year, year
+from benchmarks.year import PRODUCT, YEAR, Year, year
 from ml_platform.core import keys
 from ml_platform.core.product import SplitSpec
+from ml_platform.gateways.lake import Lake
 
 MATURED = "2013-12-30"
 HOLDOUT = SplitSpec(validation_days=28, holdout_days=91)
@@ -36,24 +38,23 @@ def main() -> None:
 
 def peers(run: Year) -> list[tuple[str, float, float]]:
     """(name, ROC AUC, log loss) of predictions that need no model."""
-    from deltalake import DeltaTable
+    first = date.fromisoformat(MATURED) - timedelta(days=HOLDOUT.holdout_days - 1)
+    train, test = labelled(run, YEAR[0], str(first - timedelta(days=1))), labelled(run, str(first), MATURED)
+    base = sum(late for _, late in train) / len(train)
+    rows, lates = Counter(route for route, _ in train), Counter(route for route, late in train if late)
+    rates = {route: (lates[route] + SMOOTHING * base) / (rows[route] + SMOOTHING) for route in rows}
+    truth = [late for _, late in test]
+    scores = {
+        "base rate": [base] * len(test),
+        "rate of carrier, route": [rates.get(route, base) for route, _ in test],
+    }
+    return [(name, float(roc_auc_score(truth, p)), float(log_loss(truth, p))) for name, p in scores.items()]
 
-    path = f"{run.settings.lake_uri}/features/{PRODUCT}"
-    rows = DeltaTable(path).to_pyarrow_table(columns=["day", "carrier", "dest", "delayed"])
-    table = pd.DataFrame(rows.to_pydict()).dropna()
-    last = pd.Timestamp(MATURED)
-    first = (last - pd.Timedelta(days=HOLDOUT.holdout_days - 1)).date()
-    train = table[table["day"] < first]
-    test = table[(table["day"] >= first) & (table["day"] <= last.date())]
-    base = train["delayed"].mean()
-    rates = train.groupby(["carrier", "dest"], as_index=False).agg(late=("delayed", "sum"), rows=("delayed", "count"))
-    rates["rate"] = (rates["late"] + SMOOTHING * base) / (rates["rows"] + SMOOTHING)
-    route = test.merge(rates, on=["carrier", "dest"], how="left")["rate"].fillna(base).to_numpy()
-    constant = np.full(len(test), base)
-    return [
-        (name, float(roc_auc_score(test["delayed"], scores)), float(log_loss(test["delayed"], scores)))
-        for name, scores in (("base rate", constant), ("rate of carrier, route", route))
-    ]
+
+def labelled(run: Year, start: str, end: str) -> list[tuple[tuple[str, str], int]]:
+    """((carrier, destination), delayed) of the flights that arrived."""
+    rows = Lake(run.settings.lake_uri).rows(keys.features(PRODUCT), start, end)
+    return [((row["carrier"], row["dest"]), row["delayed"]) for row in rows if row["delayed"] is not None]
 
 
 if __name__ == "__main__":
