@@ -2,6 +2,7 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
@@ -26,6 +27,7 @@ check: $(VENV)/.dev ## lint, types, architecture, declarations
 	$(BIN)/lint-imports
 	$(BIN)/dg check yaml
 	$(BIN)/dg check defs
+	$(BIN)/dg list defs > /dev/null
 	$(BIN)/dagster definitions validate -w workspace.yaml
 
 bench: $(VENV)/.dev ## measure: every figure against a peer or a limit in the same run

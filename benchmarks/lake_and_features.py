@@ -9,8 +9,8 @@ from tempfile import TemporaryDirectory
 from time import monotonic
 
 import pyarrow as pa
-import pyarrow.csv
 from deltalake import DeltaTable, write_deltalake
+from pyarrow import csv
 
 from benchmarks.year import PRODUCT, year
 from ml_platform.upstream import local_path
@@ -34,7 +34,7 @@ def main() -> None:
 def rewrite_csv(folder: Path) -> float:
     """Seconds to read every landed file of a source and write one Delta table."""
     started = monotonic()
-    tables = [pa.csv.read_csv(file) for file in sorted(folder.rglob("*.csv"))]
+    tables = [csv.read_csv(file) for file in sorted(folder.rglob("*.csv"))]
     _write(pa.concat_tables([t for t in tables if t.num_rows], promote_options="permissive"))
     return monotonic() - started
 

@@ -20,6 +20,11 @@ from ml_platform.errors import PlatformError
 from ml_platform.settings import PROJECT_ROOT, Settings
 
 DAGSTER_PORT, MLFLOW_PORT = 3000, 5000
+MLFLOW_QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+}
 START_SECONDS = 120
 STOP_SECONDS = 20
 
@@ -39,7 +44,7 @@ def prepare_home(settings: Settings) -> None:
     (settings.home / "logs").mkdir(exist_ok=True)
     shutil.copyfile(PROJECT_ROOT / "deployments" / "local" / "dagster.yaml", settings.dagster_home / "dagster.yaml")
     os.environ["DAGSTER_HOME"] = str(settings.dagster_home)
-    os.environ |= {"MLFLOW_LOGGING_LEVEL": "WARNING", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
+    os.environ |= MLFLOW_QUIET
     from dagster import DagsterInstance
     from mlflow import MlflowClient
 
