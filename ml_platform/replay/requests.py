@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from ml_platform.core import keys
 from ml_platform.core.product import ProductSpec
+from ml_platform.errors import EndpointError
 from ml_platform.gateways.endpoints import Endpoints, ScoringClient
 from ml_platform.gateways.lake import Lake
 
@@ -25,19 +26,27 @@ def replay_days(
     """Send every row of the feature table from `start` to `end`, in the order of their prediction times.
 
     One request an event, carrying the time at which it would have come, so that the endpoint must be declared with
-    `replay_clock`. The request id is the event's key: replaying a day again gives the same prediction ids. `progress`
-    is told each day and how many of its events were asked. Returns the number of requests.
+    `replay_clock`. The request id is the event's key and the model's version: asking the same model again gives the
+    same prediction ids. `progress` is told each day and how many of its events were asked. Returns the number of
+    requests; raises EndpointError when nothing is served.
     """
-    asked = 0
+    asked, version = 0, _served_version(endpoints, product.name)
     with ScoringClient(endpoints.scoring_uri(product.name), endpoints.keys(product.name).primary) as client:
         for day, rows in groupby(_events(lake, product, start, end), key=lambda row: row[1]):
             before = asked
             for at, _, record in rows:
                 identity = "-".join(str(record[column]) for column in product.features.primary_key)
-                client.score_one(record, time=at, request_id=identity)
+                client.score_one(record, time=at, request_id=f"{identity}-v{version}")
                 asked += 1
             progress(day, asked - before)
     return asked
+
+
+def _served_version(endpoints: Endpoints, name: str) -> str:
+    state = endpoints.state(name)
+    if state is None or state.serving is None:
+        raise EndpointError(f"endpoint {name!r} serves nothing: materialise endpoints/{name} first")
+    return state.serving.model_version
 
 
 def _events(lake: Lake, product: ProductSpec, start: str, end: str) -> Iterator[tuple[datetime, str, dict[str, Any]]]:
