@@ -14,9 +14,8 @@ def candidate_metadata(report: TrainingReport, mlflow_ui: str) -> dict[str, Any]
     return {
         "version": report.version,
         "mlflow_run": dg.MetadataValue.url(f"{mlflow_ui}/#/experiments/{report.experiment_id}/runs/{report.run_id}"),
-        "fingerprint": report.fingerprint,
-        "reused": report.reused,
         "card": dg.MetadataValue.md(report.card),
+        "plots": _pictures(report.plots),
         **{name: interval.point for name, interval in report.metrics.items()},
         "metrics": _table([{"metric": name, **_interval(interval)} for name, interval in report.metrics.items()]),
         "slices": _table([{"slice": s.name, "rows": s.rows, **_interval(s.metric)} for s in report.slices]),
@@ -27,7 +26,8 @@ def candidate_metadata(report: TrainingReport, mlflow_ui: str) -> dict[str, Any]
             ]
         ),
         "onnx_parity": report.parity,
-        **{f"plot: {name}": _picture(name, png) for name, png in report.plots.items()},
+        "fingerprint": report.fingerprint,
+        "reused": report.reused,
     }
 
 
@@ -45,25 +45,41 @@ def decision_metadata(decision: Decision, plots: dict[str, str]) -> dict[str, An
         "positives": evidence.positives,
         "metrics": _table(
             [
-                {"metric": n, "challenger": evidence.challenger.get(n), "champion": evidence.champion.get(n)}
-                for n in names
+                {
+                    "metric": name,
+                    "challenger": _rounded(evidence.challenger.get(name)),
+                    "champion": _rounded(evidence.champion.get(name)),
+                }
+                for name in names
             ]
         ),
         "slices": _table(
             [
-                {"slice": s.name, "rows": s.rows, "challenger": s.challenger, "champion": s.champion}
+                {
+                    "slice": s.name,
+                    "rows": s.rows,
+                    "challenger": _rounded(s.challenger),
+                    "champion": _rounded(s.champion),
+                }
                 for s in evidence.slices
             ]
         ),
-        **{f"plot: {name}": _picture(name, png) for name, png in plots.items()},
+        "plots": _pictures(plots),
     }
     if evidence.difference:
         entries["difference"] = str(_interval(evidence.difference))
     return entries
 
 
-def _picture(name: str, png: str) -> dg.MarkdownMetadataValue:
-    return dg.MetadataValue.md(f"![{name}](data:image/png;base64,{png})")
+def _pictures(plots: dict[str, str]) -> dg.MarkdownMetadataValue:
+    # One entry with two columns, since each entry of Markdown is a click away in the UI.
+    cells = [f"![{name}](data:image/png;base64,{png})" for name, png in plots.items()]
+    rows = [" | ".join(cells[n : n + 2]) for n in range(0, len(cells), 2)]
+    return dg.MetadataValue.md("\n".join(["| | |", "|-|-|", *(f"| {row} |" for row in rows)]))
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
 
 
 def _interval(interval: Interval) -> dict[str, float]:

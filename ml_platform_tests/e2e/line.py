@@ -11,7 +11,6 @@ from typing import Any
 from unittest.mock import patch
 
 import dagster as dg
-import pandas as pd
 from deltalake import DeltaTable
 
 from ml_platform.components.declared import PRODUCTS, declared_product
@@ -73,9 +72,9 @@ class Line:
         """One run that must succeed, its checks included."""
         materialise(self.instance, self.definitions, paths, lambda _step, _event: None, days, config)
 
-    def read(self, path: AssetPath, days: tuple[str, str] | None = None) -> pd.DataFrame:
-        """The rows of a table in the order of all their values, so that equal content gives equal frames."""
-        frame = DeltaTable(self.gateways.lake.table(path)).to_pandas()
+    def read(self, path: AssetPath, days: tuple[str, str] | None = None) -> Any:
+        """The rows of a table as a frame, in the order of all their values: equal content gives equal frames."""
+        frame: Any = DeltaTable(self.gateways.lake.table(path)).to_pandas()
         if days:
             first, last = (date.fromisoformat(day) for day in days)
             frame = frame[frame["day"].between(first, last)]

@@ -23,7 +23,7 @@ FEW_DAYS = ("2013-01-01", "2013-01-08")
 CORRECTED, AROUND = "2013-01-15", ("2013-01-12", "2013-01-18")
 
 
-def registered(line: Line) -> list[tuple[str, str]]:
+def registered(line: Line) -> list[tuple[str, str | None]]:
     versions = MlflowClient(line.settings.mlflow_tracking_uri).search_model_versions(f"name='{PRODUCT}'")
     return [(version.version, version.run_id) for version in versions]
 
