@@ -1,10 +1,15 @@
 """Great Expectations on a Spark table: one verdict for each expectation and partition.
 
-A validation costs tens of milliseconds for each expectation, so a range of days is first validated as a whole. An
-expectation about single rows that finds nothing unexpected in the range finds nothing in any day of it, and what is
-unique in the range is unique in each day. So such an expectation has passed on every day on which the range shows no
-unexpected row. All else (days with an unexpected row; counts, means and other aggregates; scores relative to a mean) is
-validated day by day. The verdicts are those of day-by-day runs.
+A validation costs tenths of a second, whatever the rows, so a range of days is not validated day by day. The verdicts,
+observed values and failing values are those of day-by-day runs all the same:
+
+1. Counts, sums, means and the like, and conditions on single rows with or without `mostly`: judged for all days by
+   aggregates grouped by day (`expectations_by_day`).
+2. Of the rest, what compares rows with one another (uniqueness, order) or columns of a row: the range is validated as a
+   whole. What is unique in the range is unique in each day, and so on, so it has passed on every day on which the range
+   shows no unexpected row.
+3. Validated day by day: the days that (1) fails, if there are values to show, those that (2) leaves open, and the
+   expectations that neither covers (medians, quantiles, queries; scores and outliers relative to the day's rows).
 """
 
 import logging
@@ -14,17 +19,19 @@ from typing import TYPE_CHECKING, Any
 
 from dbx_jobs.contract import PARTITION_COLUMN, CheckReport, Expectation
 from dbx_jobs.errors import DataError
+from dbx_jobs.expectations_by_day import judge_days
 
 if TYPE_CHECKING:
     from great_expectations.core import ExpectationValidationResult
+    from great_expectations.execution_engine.sparkdf_execution_engine import SparkDFExecutionEngine
     from great_expectations.expectations.expectation import Expectation as GxExpectation
     from pyspark.sql import DataFrame
 
 MOST_FAILING = 20
-_MOST_LOCATED = 1000
-"""Unexpected rows of a range whose days are asked for; with more of them, every day is validated."""
+_MOST_LOCATED = 200
+"""Unexpected rows of a range that Great Expectations shows at most; with more of them, every day is validated."""
 
-_RELATIVE_TO_OTHER_ROWS = {"expect_column_value_z_scores_to_be_less_than"}
+_RELATIVE_TO_OTHER_ROWS = {"expect_column_value_z_scores_to_be_less_than", "expect_column_values_to_not_be_outliers"}
 
 
 class Suite:
@@ -47,13 +54,17 @@ class Suite:
         if None in days:
             results = validate(table, list(self._built), key, MOST_FAILING)
             return [self._report(name, None, results[name]) for name in self._declared]
-        about_rows = [name for name in self._built if self._is_about_rows(name)]
+        dates = [day for day in days if day is not None]
+        judged = judge_days(validate.engine(table), self._built, dates)
+        about_rows = [name for name in self._built if name not in judged and self._is_about_rows(name)]
         whole = validate(table, about_rows, [*key, PARTITION_COLUMN], _MOST_LOCATED)
-        suspect = {name: _days_with_unexpected(result.result, days) for name, result in whole.items()}
+        suspect = {name: _days_with_unexpected(result.result, dates) for name, result in whole.items()}
+        suspect |= {name: _days_to_show(results) for name, results in judged.items()}
         reports = []
-        for day in days:
-            open_ = [name for name in self._built if day in suspect.get(name, days)]
-            results = validate(table.where(f"{PARTITION_COLUMN} = DATE'{day}'"), open_, key, MOST_FAILING)
+        for day in dates:
+            results = {name: by_day[day] for name, by_day in judged.items()}
+            open_ = [name for name in self._built if day in suspect.get(name, dates)]
+            results |= validate(table.where(f"{PARTITION_COLUMN} = DATE'{day}'"), open_, key, MOST_FAILING)
             reports += [self._report(name, day, results.get(name)) for name in self._declared]
         return reports
 
@@ -91,6 +102,13 @@ class _Validation:
         asset = context.data_sources.add_spark("spark").add_dataframe_asset("table")
         self._frame = asset.add_batch_definition_whole_dataframe("whole")
         self._built = built
+
+    def engine(self, table: "DataFrame") -> "SparkDFExecutionEngine":
+        """The engine of Great Expectations with `table` as its data."""
+        batch = self._frame.get_batch({"dataframe": table})
+        engine: Any = batch.data.execution_engine  # pyright: ignore[reportOptionalMemberAccess]
+        engine.batch_manager.load_batch_list(batch_list=[batch])
+        return engine
 
     def __call__(
         self, table: "DataFrame", names: Sequence[str], shown: Sequence[str], most: int
@@ -144,11 +162,16 @@ def _refuse_exception(name: str, result: "ExpectationValidationResult") -> None:
             raise DataError(f"check {name} cannot be evaluated: {part['exception_message']}")
 
 
-def _days_with_unexpected(result: dict[str, Any], days: Sequence[str | None]) -> set[str | None]:
+def _days_with_unexpected(result: dict[str, Any], days: Sequence[str]) -> set[str]:
     """The days that may hold unexpected rows, by the result of the whole range."""
     count = result.get("unexpected_count") or 0
     located = result.get("partial_unexpected_index_list") or []
     return {str(row[PARTITION_COLUMN]) for row in located} if count == len(located) else set(days)
+
+
+def _days_to_show(results: "Mapping[str, ExpectationValidationResult]") -> set[str]:
+    """The days that have failed with unexpected values."""
+    return {day for day, result in results.items() if not result.success and result.result.get("unexpected_count")}
 
 
 def _observed(result: dict[str, Any]) -> str:

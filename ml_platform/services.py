@@ -20,7 +20,9 @@ from ml_platform.errors import PlatformError
 from ml_platform.settings import PROJECT_ROOT, Settings
 
 DAGSTER_PORT, MLFLOW_PORT = 3000, 5000
-MLFLOW_QUIET = {
+MLFLOW_SETTINGS = {
+    # Its job runner starts five processes that nothing here uses.
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
@@ -31,11 +33,13 @@ STOP_SECONDS = 20
 
 @dataclass(frozen=True)
 class Service:
-    """A running service and where it answers."""
+    """A started service and where it answers; `health` is the path that says that it is ready."""
 
     name: str
     url: str
+    health: str
     log: Path
+    process: subprocess.Popen
 
 
 def prepare_home(settings: Settings) -> None:
@@ -44,7 +48,7 @@ def prepare_home(settings: Settings) -> None:
     (settings.home / "logs").mkdir(exist_ok=True)
     shutil.copyfile(PROJECT_ROOT / "deployments" / "local" / "dagster.yaml", settings.dagster_home / "dagster.yaml")
     os.environ["DAGSTER_HOME"] = str(settings.dagster_home)
-    os.environ |= MLFLOW_QUIET
+    os.environ |= MLFLOW_SETTINGS
     from dagster import DagsterInstance
     from mlflow import MlflowClient
 
@@ -61,10 +65,13 @@ def user_interfaces(settings: Settings) -> Iterator[list[Service]]:
     mlflow += ["--default-artifact-root", settings.mlflow_artifact_uri, "--host", "127.0.0.1", "--port"]
     mlflow_port = urlparse(settings.mlflow_ui).port or MLFLOW_PORT
     with ExitStack() as stack:
-        yield [
-            stack.enter_context(_service(settings, "Dagster UI", dagster, _free_port(DAGSTER_PORT), "/server_info")),
-            stack.enter_context(_service(settings, "MLflow", mlflow, _free_port(mlflow_port), "/health")),
+        services = [
+            stack.enter_context(_started(settings, "Dagster UI", dagster, _free_port(DAGSTER_PORT), "/server_info")),
+            stack.enter_context(_started(settings, "MLflow", mlflow, _free_port(mlflow_port), "/health")),
         ]
+        for service in services:
+            _wait_until_healthy(service)
+        yield services
 
 
 def keep_up(console: Console) -> None:
@@ -76,37 +83,37 @@ def keep_up(console: Console) -> None:
 
 
 @contextmanager
-def _service(settings: Settings, name: str, module: list[str], port: int, health: str) -> Iterator[Service]:
+def _started(settings: Settings, name: str, module: list[str], port: int, health: str) -> Iterator[Service]:
     log = settings.home / "logs" / f"{module[0]}.log"
-    url = f"http://127.0.0.1:{port}"
+    homes = {"ML_PLATFORM_HOME": str(settings.home), "DAGSTER_HOME": str(settings.dagster_home)}
     with log.open("ab") as output:
         # A session of its own, so that stopping it stops the processes that it started as well.
         process = subprocess.Popen(
             [sys.executable, "-m", *module, str(port)],
             cwd=PROJECT_ROOT,
+            env={**os.environ, **homes},
             stdout=output,
             stderr=output,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
     try:
-        _wait_until_healthy(name, process, url + health, log)
-        yield Service(name, url, log)
+        yield Service(name, f"http://127.0.0.1:{port}", health, log, process)
     finally:
         _stop(process)
 
 
-def _wait_until_healthy(name: str, process: subprocess.Popen, url: str, log: Path) -> None:
+def _wait_until_healthy(service: Service) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise PlatformError(f"{name} ended with code {process.returncode}; its log is {log}")
+        if (code := service.process.poll()) is not None:
+            raise PlatformError(f"{service.name} ended with code {code}; its log is {service.log}")
         try:
-            if httpx.get(url, timeout=2).is_success:
+            if httpx.get(service.url + service.health, timeout=2).is_success:
                 return
         except httpx.TransportError:
             time.sleep(0.2)
-    raise PlatformError(f"{name} did not answer at {url} within {START_SECONDS} s; its log is {log}")
+    raise PlatformError(f"{service.name} did not answer within {START_SECONDS} s; its log is {service.log}")
 
 
 def _stop(process: subprocess.Popen) -> None:

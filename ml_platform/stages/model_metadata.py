@@ -72,10 +72,8 @@ def decision_metadata(decision: Decision, plots: dict[str, str]) -> dict[str, An
 
 
 def _pictures(plots: dict[str, str]) -> dg.MarkdownMetadataValue:
-    # One entry with two columns, since each entry of Markdown is a click away in the UI.
-    cells = [f"![{name}](data:image/png;base64,{png})" for name, png in plots.items()]
-    rows = [" | ".join(cells[n : n + 2]) for n in range(0, len(cells), 2)]
-    return dg.MetadataValue.md("\n".join(["| | |", "|-|-|", *(f"| {row} |" for row in rows)]))
+    # All in one entry, since the UI shows an entry of Markdown only on a click.
+    return dg.MetadataValue.md("\n\n".join(f"![{name}](data:image/png;base64,{png})" for name, png in plots.items()))
 
 
 def _rounded(value: float | None) -> float | None:

@@ -1,6 +1,7 @@
 """The real line in a home of its own: real flights, real gateways, the declared product with smaller numbers."""
 
 import os
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,11 +28,13 @@ from ml_platform.stages.registry_resource import registry_resource
 from ml_platform.upstream import SNAPSHOTS, land
 
 PRODUCT = "flight_delays"
-LANDED = ("2013-01-01", "2013-02-07")
-COMPUTED = ("2013-01-01", "2013-02-03")
-"""Days in the tables. With labels that mature in a day, the first replayed day is final and the second provisional."""
+LANDED = ("2013-01-01", "2013-02-10")
+COMPUTED = ("2013-01-01", "2013-02-07")
+"""Days in the tables; the landed days after them are for a person to materialise."""
 TRAINED_UNTIL = "2013-01-31"
-REPLAYED = ("2013-02-01", "2013-02-02")
+REPLAYED = ("2013-02-01", "2013-02-06")
+LAST_FINAL = "2013-02-05"
+"""The last day that labels, which mature in a day, have matured for when the tables end with COMPUTED."""
 DAILY = (keys.lake("flights"), keys.lake("weather"), keys.features(PRODUCT))
 MODEL = (keys.candidate(PRODUCT), keys.champion(PRODUCT), keys.endpoint(PRODUCT))
 MONITORING = tuple(
@@ -103,9 +106,10 @@ class Line:
 
 
 @contextmanager
-def line_in(home: Path, **settings: Any) -> Iterator[Line]:
+def line_in(home: Path) -> Iterator[Line]:
     """The graph on a prepared home; the endpoint is gone at the end."""
-    chosen = Settings(home=home, replay_clock=True, code_revision=REVISION, **settings)
+    mlflow_ui = f"http://127.0.0.1:{_free_port()}"
+    chosen = Settings(home=home, mlflow_ui=mlflow_ui, replay_clock=True, code_revision=REVISION)
     with environment_of(chosen):
         prepare_home(chosen)
     product, gateways = smaller(declared_product(PRODUCT)), build_gateways(chosen)
@@ -148,3 +152,8 @@ def smaller(product: ProductSpec) -> ProductSpec:
         "gate": model.gate.model_copy(update={"floors": {"roc_auc": 0.6}, "ceilings": {"log_loss": 0.7}}),
     }
     return product.model_copy(update={"model": model.model_copy(update=changes)})
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]

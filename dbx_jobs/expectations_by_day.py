@@ -1,0 +1,152 @@
+"""Judges expectations on every day of a table at once, by metrics that Great Expectations would compute day by day.
+
+Great Expectations judges by metrics: counts, means, schemas. A metric that it declares as a Spark aggregate over single
+rows is grouped by day here, with Great Expectations' own column, filters and nulls; one of the schema is the same on
+every day. An expectation that needs nothing else is judged for each day by its own rule (`mostly` included) on the
+metrics of that day. Left out are those that need more: windows (uniqueness, order), statistics of the table within a
+condition (z-scores, outliers), medians, quantiles, value counts, pairs of columns and queries.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from dbx_jobs.contract import PARTITION_COLUMN
+
+if TYPE_CHECKING:
+    from great_expectations.core import ExpectationValidationResult
+    from great_expectations.execution_engine.sparkdf_execution_engine import SparkDFExecutionEngine
+    from great_expectations.expectations.expectation import Expectation
+    from great_expectations.validator.metric_configuration import MetricConfiguration
+    from great_expectations.validator.metrics_calculator import MetricsCalculator
+    from pyspark.sql import Column
+
+_OF_SCHEMA = {"table.columns", "table.column_types", "table.column_count"}
+_AGGREGATE = ".aggregate_fn"
+_EXPRESSIONS = (".condition", ".map", _AGGREGATE)
+"""Suffixes of metrics that are Spark expressions, not yet values."""
+_ASKED_BY_ALL = "table.row_count"
+"""Every metric of a column has it resolved; no Spark expression takes its value."""
+
+
+@dataclass(frozen=True)
+class _Metric:
+    """A metric of each day: a constant, or a Spark aggregate over the rows of a domain of Great Expectations."""
+
+    constant: Any = None
+    aggregate: "Column | None" = None
+    domain: Mapping[str, Any] = field(default_factory=dict)
+
+
+def judge_days(
+    engine: "SparkDFExecutionEngine", expectations: "Mapping[str, Expectation]", days: Sequence[str]
+) -> "dict[str, dict[str, ExpectationValidationResult]]":
+    """Results by name and day of the expectations that can be judged so: unexpected values are counted, not shown.
+
+    `engine` holds the table. An expectation that cannot be evaluated is left out, for a validation to tell why.
+    """
+    from great_expectations.validator.metrics_calculator import MetricsCalculator
+    from pyspark.errors import PySparkException
+
+    calculator = MetricsCalculator(execution_engine=engine, show_progress_bars=False)
+    metrics = {name: _metrics(calculator, engine, expectation) for name, expectation in expectations.items()}
+    able = {name: known for name, known in metrics.items() if known is not None}
+    try:
+        values = _values(engine, {key: metric for known in able.values() for key, metric in known.items()}, days)
+    except PySparkException:
+        return {}
+    judged = {name: _judge(engine, expectations[name], values) for name in able}
+    return {name: results for name, results in judged.items() if results}
+
+
+def _metrics(
+    calculator: "MetricsCalculator", engine: "SparkDFExecutionEngine", expectation: "Expectation"
+) -> dict[Any, _Metric] | None:
+    """All metrics of an expectation by their id; None if one of them is not to be had by day."""
+    from great_expectations.exceptions.exceptions import GreatExpectationsError
+
+    try:
+        needed = expectation.get_validation_dependencies(engine, _counts_only()).get_metric_configurations()
+        metrics = {need.id: _metric(calculator, need) for need in needed}
+    except GreatExpectationsError:
+        return None
+    known = {key: metric for key, metric in metrics.items() if metric is not None}
+    return known if len(known) == len(metrics) else None
+
+
+def _metric(calculator: "MetricsCalculator", need: "MetricConfiguration") -> _Metric | None:
+    from great_expectations.validator.metric_configuration import MetricConfiguration
+
+    if need.metric_name.endswith(".unexpected_values"):
+        return _Metric()
+    of_schema = need.metric_name in _OF_SCHEMA
+    wanted = MetricConfiguration(
+        need.metric_name if of_schema else need.metric_name + _AGGREGATE,
+        {**need.metric_domain_kwargs},
+        {**need.metric_value_kwargs},
+    )
+    graph = calculator.build_metric_dependency_graph([wanted])
+    if not all(map(_is_same_on_every_day, (m.metric_name for e in graph.edges for m in (e.left, e.right) if m))):
+        return None
+    resolved, _ = calculator.resolve_validation_graph_and_handle_aborted_metrics_info(graph)
+    if wanted.id not in resolved:
+        return None
+    if of_schema:
+        return _Metric(constant=resolved[wanted.id])
+    aggregate, domain, _ = resolved[wanted.id]  # pyright: ignore[reportGeneralTypeIssues]
+    return _Metric(aggregate=aggregate, domain=domain)
+
+
+def _is_same_on_every_day(metric: str) -> bool:
+    return metric in _OF_SCHEMA or metric == _ASKED_BY_ALL or metric.endswith(_EXPRESSIONS)
+
+
+def _values(
+    engine: "SparkDFExecutionEngine", metrics: Mapping[Any, _Metric], days: Sequence[str]
+) -> dict[str, dict[Any, Any]]:
+    """The values of all metrics by day and id, with one Spark aggregation for each domain."""
+    from great_expectations.core.id_dict import IDDict
+
+    values = {day: {key: metric.constant for key, metric in metrics.items()} for day in days}
+    by_domain: dict[Any, dict[Any, _Metric]] = {}
+    for key, metric in metrics.items():
+        if metric.aggregate is not None:
+            by_domain.setdefault(IDDict(metric.domain).to_id(), {})[key] = metric
+    for aggregates in by_domain.values():
+        for day, row in _rows(engine, list(aggregates.values()), days):
+            values[day].update(zip(aggregates, row, strict=True))
+    return values
+
+
+def _rows(
+    engine: "SparkDFExecutionEngine", metrics: Sequence[_Metric], days: Sequence[str]
+) -> Iterable[tuple[str, list[Any]]]:
+    """Each day with its values of `metrics`, all of one domain; a day without rows has those of an empty table."""
+    from great_expectations.util import convert_to_json_serializable
+
+    table = engine.get_domain_records(domain_kwargs=dict(metrics[0].domain))
+    columns = [m.aggregate.alias(f"m{n}") for n, m in enumerate(metrics) if m.aggregate is not None]
+    found = {str(row[0]): row[1:] for row in table.groupBy(PARTITION_COLUMN).agg(*columns).collect()}
+    empty = table.limit(0).agg(*columns).collect()[0] if set(days) - set(found) else ()
+    for day in days:
+        yield day, [convert_to_json_serializable(value) for value in found.get(day, empty)]
+
+
+def _judge(
+    engine: "SparkDFExecutionEngine", expectation: "Expectation", values: Mapping[str, dict[Any, Any]]
+) -> "dict[str, ExpectationValidationResult]":
+    """The result of each day; nothing where the values are not such as the expectation can judge."""
+    from great_expectations.exceptions.exceptions import GreatExpectationsError
+
+    try:
+        return {
+            day: expectation.metrics_validate(metrics, _counts_only(), execution_engine=engine)
+            for day, metrics in values.items()
+        }
+    except (GreatExpectationsError, TypeError, ValueError):
+        return {}
+
+
+def _counts_only() -> dict[str, Any]:
+    # A new one for each use: Great Expectations writes into it.
+    return {"result_format": {"result_format": "BASIC", "partial_unexpected_count": 0}}
