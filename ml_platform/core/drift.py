@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from typing import Any, Literal
 
 from ml_platform.core.product import DriftSpec
@@ -132,6 +132,25 @@ def comparisons(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Comparison]
             )
         )
     return days
+
+
+def windows(daily: Mapping[str, Sequence[Comparison]], length: int) -> dict[str, list[Comparison]]:
+    """Each day's comparisons over the `length` days that end with it, from those of single days by partition key.
+
+    A single day differs from a training window by its weekday and its weather alone. Days that were counted in the bins
+    of another baseline are left out.
+    """
+    joined: dict[str, list[Comparison]] = {}
+    for day, columns in daily.items():
+        first = (date.fromisoformat(day) - timedelta(days=length - 1)).isoformat()
+        recent = [c for other, found in daily.items() if first <= other <= day for c in found]
+        joined[day] = [_sum(column, recent) for column in columns]
+    return joined
+
+
+def _sum(last: Comparison, recent: Iterable[Comparison]) -> Comparison:
+    same = [c for c in recent if (c.column, c.baseline_version) == (last.column, last.baseline_version)]
+    return replace(last, actual=tuple(sum(counts) for counts in zip(*(c.actual for c in same), strict=True)))
 
 
 def _shares(expected: Sequence[int], actual: Sequence[int]) -> tuple[list[float], list[float]]:

@@ -185,7 +185,8 @@ class DriftSpec(Spec):
 
     psi_warn: float = Field(default=0.1, gt=0)
     psi_alert: float = Field(default=0.25, gt=0)
-    min_rows: int = Field(default=200, ge=1, description="Fewer predictions in a day give no verdict.")
+    window_days: int = Field(default=7, ge=1, description="Days, up to the one judged, that are compared together.")
+    min_rows: int = Field(default=200, ge=1, description="Fewer predictions in the window give no verdict.")
 
 
 class PerformanceSpec(Spec):

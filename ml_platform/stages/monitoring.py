@@ -16,7 +16,7 @@ from dbx_jobs.monitoring_contract import (
     Roles,
 )
 from ml_platform.core import keys
-from ml_platform.core.drift import PREDICTION, ColumnDrift, Comparison, comparisons, judge_all
+from ml_platform.core.drift import PREDICTION, ColumnDrift, Comparison, comparisons, judge_all, windows
 from ml_platform.core.performance import judge_day
 from ml_platform.core.product import MetricName, ProductSpec
 from ml_platform.errors import GateError
@@ -122,7 +122,7 @@ def _drift(product: ProductSpec) -> dg.AssetsDefinition:
     spec = _spec(
         product,
         "drift",
-        "How far each feature and the prediction are from what the champion was trained on (PSI, Jensen-Shannon).",
+        "How far features and prediction are from the champion's training window (PSI, Jensen-Shannon).",
         [Upstream(keys.monitoring(product.name, "inference_log"), look_back(0)), Upstream(keys.champion(product.name))],
     )
 
@@ -150,7 +150,7 @@ def _drift(product: ProductSpec) -> dg.AssetsDefinition:
             days=days,
         )
         report = from_dict(TableReport, jobs.run(context, Program.PROFILE, request))
-        histograms = comparisons(lake.rows(path, *_trend(product, days)))
+        histograms = windows(comparisons(lake.rows(path, *_trend(product, days))), product.monitors.drift.window_days)
         judged = {day: judge_all(columns, product.monitors.drift) for day, columns in histograms.items()}
         mine = {day: judged.get(day, []) for day in context.partition_keys}
         checks = [_drift_check(day, columns) for day, columns in mine.items()]

@@ -39,7 +39,7 @@ def register(graph: Graph):
 
     def train(request: TrainingRequest) -> TrainingReport:
         experiment = client.get_experiment_by_name("trained") or client.get_experiment(
-            client.create_experiment("trained")
+            client.create_experiment("trained", graph.settings.mlflow_artifact_uri)
         )
         run = client.create_run(experiment.experiment_id)
         if not client.search_registered_models():

@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
 
-from ml_platform.core.drift import Comparison, comparisons, jensen_shannon, judge, judge_all, psi, psi_noise
+from ml_platform.core.drift import (
+    Comparison,
+    comparisons,
+    jensen_shannon,
+    judge,
+    judge_all,
+    psi,
+    psi_noise,
+    windows,
+)
 from ml_platform.core.product import DriftSpec
 
 POLICY = DriftSpec(psi_warn=0.1, psi_alert=0.25, min_rows=200)
@@ -134,3 +143,21 @@ def test_comparisons_are_read_from_rows_in_any_order():
         "2013-04-01": [(("0", "1"), (1, 2))],
         "2013-04-02": [(("0", "1"), (3, 4))],
     }
+
+
+def _day(day: int, actual: tuple[int, ...], version: str = "1") -> dict[str, list[Comparison]]:
+    return {f"2013-04-{day:02}": [Comparison("weekday", ("1", "2"), (700, 700), actual, version)]}
+
+
+def test_a_window_sums_the_days_that_end_with_its_own_so_that_a_weekday_alone_is_no_drift() -> None:
+    daily = _day(1, (100, 0)) | _day(2, (0, 100)) | _day(3, (100, 0))
+    joined = windows(daily, 2)
+    assert [joined[day][0].actual for day in sorted(joined)] == [(100, 0), (100, 100), (100, 100)]
+    policy = DriftSpec(min_rows=50)
+    assert judge(joined["2013-04-03"][0], policy).verdict == "stable"
+    assert judge(daily["2013-04-03"][0], policy).verdict == "alert"
+
+
+def test_a_window_leaves_out_days_that_were_counted_in_the_bins_of_another_baseline() -> None:
+    joined = windows(_day(1, (100, 0), version="1") | _day(2, (0, 100), version="2"), 7)
+    assert joined["2013-04-02"][0].actual == (0, 100)
