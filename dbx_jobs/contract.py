@@ -91,6 +91,16 @@ class TableInput:
 
 
 @dataclass(frozen=True)
+class Roles:
+    """The columns of a feature table that are no features; every other column, `day` apart, is one."""
+
+    primary_key: list[str]
+    event_time: str
+    prediction_time: str
+    label: str
+
+
+@dataclass(frozen=True)
 class FeaturesRequest:
     """Compute the partitions `days` of a feature table from `sources`, reading `look_back_days` before them.
 

@@ -3,20 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
-from dbx_jobs.contract import Days, TableInput
+from dbx_jobs.contract import Days, Roles, TableInput
 
 LOG_COLUMNS = ("prediction_id", "logged_at", "deployment", "model_version", "probability")
 """The columns of an inference log besides `day`, the primary key, the event time and the features."""
-
-
-@dataclass(frozen=True)
-class Roles:
-    """The columns of a feature table that are no features; every other column, `day` apart, is one."""
-
-    primary_key: list[str]
-    event_time: str
-    prediction_time: str
-    label: str
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from dbx_jobs.monitoring_contract import (
     InferenceLogRequest,
     PerformanceRequest,
     ProfileRequest,
-    Roles,
 )
 from ml_platform.core import keys
 from ml_platform.core.drift import PREDICTION, ColumnDrift, Comparison, comparisons, judge_all, windows
@@ -26,6 +25,7 @@ from ml_platform.gateways.registry import Registry
 from ml_platform.scoring.encoding import BASELINE_FILE, OUTPUT
 from ml_platform.stages import plots
 from ml_platform.stages.partitions import daily, days_between, days_of, look_back
+from ml_platform.stages.roles import roles
 from ml_platform.stages.table_asset import Events, publish, rows_fit_spec
 from ml_platform.stages.upstream_gate import refuse_failed
 
@@ -70,7 +70,7 @@ def _inference_log(product: ProductSpec) -> dg.AssetsDefinition:
             table_uri=lake.table(keys.monitoring(product.name, "inference_log")),
             quarantine_uri=lake.quarantine(f"{product.name}_inference_log"),
             features=_table(lake, keys.features(product.name)),
-            roles=_roles(product),
+            roles=roles(product),
             timezone=product.timezone,
             days=days_of(context),
             output=OUTPUT,
@@ -103,7 +103,7 @@ def _ground_truth(product: ProductSpec) -> dg.AssetsDefinition:
             inference_log=_table(lake, keys.monitoring(product.name, "inference_log")),
             features=table,
             table_uri=lake.table(keys.monitoring(product.name, "ground_truth")),
-            roles=_roles(product),
+            roles=roles(product),
             watermark_table=table,
             watermark_column=product.features.event_time,
             timezone=product.timezone,
@@ -222,11 +222,6 @@ def _daily_table(
         backfill_policy=dg.BackfillPolicy.single_run(),
         pool=f"table_monitoring_{product.name}_{table}",
     )
-
-
-def _roles(product: ProductSpec) -> Roles:
-    features = product.features
-    return Roles(list(features.primary_key), features.event_time, features.prediction_time, product.model.label)
 
 
 def _table(lake: Lake, path: keys.AssetPath) -> TableInput:

@@ -15,6 +15,7 @@ from ml_platform.gateways.registry import Registry
 from ml_platform.settings import Settings
 from ml_platform.stages.model_metadata import candidate_metadata, decision_metadata
 from ml_platform.stages.partitions import day_keys
+from ml_platform.stages.roles import roles
 from ml_platform.stages.upstream_gate import require_partitions
 from ml_platform.training.contract import (
     CompareReport,
@@ -22,7 +23,6 @@ from ml_platform.training.contract import (
     Dimension,
     FeatureTable,
     Metric,
-    Roles,
     Tracking,
     TrainingReport,
     TrainingRequest,
@@ -100,7 +100,7 @@ def _gate(product: ProductSpec) -> dg.AssetChecksDefinition:
         version = candidate_version(context.instance, product)
         champion = registry.champion(product.name)
         request = CompareRequest(
-            roles=_roles(product),
+            roles=roles(product),
             metric=Metric(product.model.metric.name, product.model.metric.direction),
             tracking=_tracking(product, settings),
             challenger_version=version,
@@ -202,7 +202,7 @@ def _training_request(product: ProductSpec, lake: Lake, settings: Settings, wind
     model, table = product.model, keys.features(product.name)
     return TrainingRequest(
         product=product.name,
-        features=FeatureTable(lake.table(table), lake.version(table), _roles(product)),
+        features=FeatureTable(lake.table(table), lake.version(table), roles(product)),
         window=window,
         validation_days=model.split.validation_days,
         holdout_days=model.split.holdout_days,
@@ -217,11 +217,6 @@ def _training_request(product: ProductSpec, lake: Lake, settings: Settings, wind
         slices=list(model.slices),
         code_revision=settings.revision,
     )
-
-
-def _roles(product: ProductSpec) -> Roles:
-    features = product.features
-    return Roles(list(features.primary_key), features.event_time, features.prediction_time, product.model.label)
 
 
 def _tracking(product: ProductSpec, settings: Settings) -> Tracking:

@@ -3,21 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from dbx_jobs.contract import Days
+from dbx_jobs.contract import Days, Roles
 from ml_platform.core.gate import Direction, Evidence, Interval
 
 SERVING_PATH = "model/data/serving"
 """The serving directory among a version's artifacts, as `mlflow.pyfunc.save_model` lays it out."""
-
-
-@dataclass(frozen=True)
-class Roles:
-    """The columns of the feature table that are no features; every other column is one."""
-
-    primary_key: list[str]
-    event_time: str
-    prediction_time: str
-    label: str
 
 
 @dataclass(frozen=True)
