@@ -11,8 +11,8 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.t
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
 
-demo: $(VENV)/.run ## run the main job on real flights, from landed files to a served, monitored model
-	$(BIN)/ml-platform demo
+demo: $(VENV)/.run ## run the main job on real flights, end to end; ARGS=--exit or --keep to say what then
+	$(BIN)/ml-platform demo $(ARGS)
 
 dev: $(VENV)/.run ## open Dagster's UI and MLflow's on what is there; Ctrl-C ends
 	$(BIN)/ml-platform up
