@@ -1,7 +1,8 @@
 """Great Expectations on a Spark table: one verdict for each expectation and partition.
 
-A validation costs tenths of a second, whatever the rows, so a range of days is not validated day by day. The verdicts,
-observed values and failing values are those of day-by-day runs all the same:
+A validation costs tenths of a second, however few the rows, so a range of days is not validated day by day. Verdicts,
+observed values and failing values are those of day-by-day runs all the same (but, as between any two runs, for the last
+digit of a mean of fractions, and for which of a day's many failing values are shown):
 
 1. Counts, sums, means and the like, and conditions on single rows with or without `mostly`: judged for all days by
    aggregates grouped by day (`expectations_by_day`).
