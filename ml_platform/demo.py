@@ -105,7 +105,7 @@ class Demo:
         yield "Holdout", f"ROC AUC {candidate['roc_auc']:.3f}, log loss {candidate['log_loss']:.3f}"
         yield "Predictions", f"{self._asked} over HTTP"
         drift = self._metadata(keys.monitoring(PRODUCT, "drift"))
-        yield "Drift of the week", f"prediction's PSI {drift['prediction_psi']:.2f}; {drift['alerts']} features alert"
+        yield "Drift of the week", f"prediction's PSI {drift['prediction_psi']:.2f}; {drift['alerts']} columns alert"
         rows = self.gateways.lake.rows(keys.monitoring(PRODUCT, "performance"), *REPLAYED)
         for row in sorted(rows, key=lambda row: row["day"]):
             yield f"ROC AUC {row['day']}", _auc(row)

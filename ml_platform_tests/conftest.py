@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ml_platform_tests.e2e.line import Line, land_days, line_in
+from ml_platform_tests.e2e.line import Line, line_in
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -15,6 +15,5 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
     """From landed files to a served and monitored model, in a home of the session."""
     with line_in(tmp_path_factory.mktemp("line")) as built:
-        land_days(built.settings)
         built.run()
         yield built

@@ -23,6 +23,8 @@ GROUPS = {
     "monitoring": ["drift", "ground_truth", "inference_log", "performance"],
 }
 ASSETS = [asset for assets in GROUPS.values() for asset in assets]
+GREEN, GREY = "rgb(46, 204, 129)", "rgb(103, 116, 138)"
+"""Frames of the lineage: everything is materialised and its checks passed; some of the days are materialised."""
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +42,10 @@ def test_the_lineage_shows_every_asset_in_its_group(page: Page, screenshot: Scre
     page.get_by_role("menuitem", name="Expand all groups").click()
     for asset in set(ASSETS):
         expect(graph.get_by_text(asset, exact=True)).to_have_count(ASSETS.count(asset))
+    page.mouse.move(1, 1)  # what the pointer is over looks chosen
+    colours = dict.fromkeys(("airlines", "candidate", "champion"), GREEN)
+    for asset, colour in (colours | dict.fromkeys(("flights", "weather", "ground_truth"), GREY)).items():
+        expect(graph.get_by_text(asset, exact=True).locator("..")).to_have_css("border-color", colour)
     screenshot("lineage", around(graph.locator("foreignObject")))
 
 
@@ -49,7 +55,7 @@ def test_the_candidate_shows_its_card_and_its_plots(page: Page, screenshot: Scre
     expect(card.get_by_role("heading", name=PRODUCT)).to_be_visible()
     expect(card.get_by_role("heading", name="Limits")).to_be_visible()
     card.get_by_role("button", name="Close").click()
-    page.set_viewport_size({"width": 1600, "height": 1900})
+    page.set_viewport_size({"width": 1600, "height": 1080})
     pictures = opened(page, "plots").locator("img")
     expect(pictures).to_have_count(5)
     assert [picture for picture in widths(pictures) if picture < 400] == []
@@ -58,7 +64,7 @@ def test_the_candidate_shows_its_card_and_its_plots(page: Page, screenshot: Scre
 
 def test_the_candidates_link_opens_its_run_in_mlflow(page: Page) -> None:
     page.goto("/assets/models/flight_delays/candidate")
-    page.goto(str(metadata(page, "mlflow_run").get_by_role("link").get_attribute("href")))
+    page.goto(str(metadata(page, "mlflow_run").get_by_role("link").first.get_attribute("href")))
     expect(page.get_by_text("onnx_parity").first).to_be_visible()
 
 
@@ -73,7 +79,7 @@ def test_the_gate_shows_its_verdict_and_its_evidence(page: Page, screenshot: Scr
 
 def test_each_expectation_is_a_check_that_a_person_can_open(page: Page) -> None:
     page.goto("/assets/lake/flights?view=checks")
-    page.get_by_text("origin_is_known", exact=True).click()
+    page.get_by_text("origin_is_known", exact=True).first.click()
     expect(page.get_by_text("expect column values to be in set", exact=False).first).to_be_visible()
     expect(page.get_by_text("Passed", exact=True)).to_be_visible()
 
@@ -83,12 +89,13 @@ def test_the_partitions_tell_which_days_are_there_and_what_they_hold(page: Page,
     expect(page.get_by_text("Materialized (38)")).to_be_visible()
     expect(page.get_by_text("Missing (327)")).to_be_visible()
     page.get_by_placeholder("Filter by name").fill("2013-01-15")
-    page.get_by_text("2013-01-15", exact=True).click()
+    page.get_by_text("2013-01-15", exact=True).first.click()
     expect(page.get_by_text("partition_row_count")).to_be_visible()
     screenshot("partitions")
 
 
 def test_drift_and_performance_show_their_pictures(page: Page, screenshot: Screenshot) -> None:
+    page.set_viewport_size({"width": 1600, "height": 1160})
     for table, picture in {"drift": "heat map", "performance": "performance over time"}.items():
         page.goto(f"/assets/monitoring/flight_delays/{table}")
         [width] = widths(opened(page, picture).locator("img"))
@@ -131,7 +138,7 @@ def widths(pictures: Locator) -> list[int]:
 
 
 def around(boxes: Locator) -> FloatRect:
-    """The part of the window that holds all boxes, with a margin."""
+    """The part of the window that holds all boxes."""
     found = [box for box in (element.bounding_box() for element in boxes.all()) if box]
     left, top = min(box["x"] for box in found) - 24, min(box["y"] for box in found) - 24
     right = max(box["x"] + box["width"] for box in found) + 24

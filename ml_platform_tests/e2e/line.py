@@ -1,6 +1,7 @@
 """The real line in a home of its own: real flights, real gateways, the declared product with smaller numbers."""
 
 import os
+import shutil
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -54,7 +55,9 @@ class Line:
     gateways: Gateways
 
     def run(self) -> None:
-        """Everything from the landed files to monitoring."""
+        """Everything from the files' landing to monitoring."""
+        first, last = (date.fromisoformat(day) for day in LANDED)
+        land(self.settings.lake_uri, first, last)
         self.materialise([keys.lake(source) for source in SNAPSHOTS])
         self.materialise(DAILY, COMPUTED)
         window = {"__".join(keys.candidate(PRODUCT)): {"config": {"end": TRAINED_UNTIL}}}
@@ -123,9 +126,12 @@ def line_in(home: Path) -> Iterator[Line]:
             gateways.endpoints.delete(PRODUCT)
 
 
-def land_days(settings: Settings, days: tuple[str, str] = LANDED) -> None:
-    """Drop the files of a closed range of days and the snapshots."""
-    land(settings.lake_uri, date.fromisoformat(days[0]), date.fromisoformat(days[1]))
+@contextmanager
+def copy_of(line: Line, home: Path) -> Iterator[Line]:
+    """The line as it stands, without its endpoint, in another home that a test may spoil."""
+    shutil.copytree(line.settings.home, home, ignore=shutil.ignore_patterns("endpoints"))
+    with line_in(home) as copied:
+        yield copied
 
 
 @contextmanager

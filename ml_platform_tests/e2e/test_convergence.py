@@ -17,7 +17,7 @@ from mlflow import MlflowClient
 
 from ml_platform.core import keys
 from ml_platform.upstream import SNAPSHOTS
-from ml_platform_tests.e2e.line import DAILY, PRODUCT, Line, environment_of, land_days, line_in
+from ml_platform_tests.e2e.line import DAILY, PRODUCT, Line, copy_of, environment_of
 
 DEADLINE = 180
 FEW_DAYS = ("2013-01-01", "2013-01-08")
@@ -41,12 +41,10 @@ def test_running_the_whole_line_again_changes_no_table_and_registers_no_version(
 
 
 def test_a_corrected_file_changes_exactly_its_day(line: Line, tmp_path: Path) -> None:
-    home = tmp_path / "copy"
-    shutil.copytree(line.settings.home, home, ignore=shutil.ignore_patterns("endpoints"))
     flights = keys.lake("flights")
-    with line_in(home) as copy:
+    with copy_of(line, tmp_path / "copy") as copy:
         before, rows = copy.data_versions(flights), copy.read(flights)
-        file = home / "lake" / "landing" / "flights" / CORRECTED / "flights.csv"
+        file = copy.settings.home / "lake" / "landing" / "flights" / CORRECTED / "flights.csv"
         landed: Any = pd.read_csv(file, dtype="string")
         delay_before = int(landed.loc[0, "arr_delay"])
         landed.loc[0, "arr_delay"] = "61"
@@ -63,11 +61,11 @@ def test_a_corrected_file_changes_exactly_its_day(line: Line, tmp_path: Path) ->
 def test_a_run_that_was_killed_twice_and_run_again_gives_the_tables_of_an_undisturbed_one(
     line: Line, tmp_path: Path
 ) -> None:
-    with line_in(tmp_path / "killed") as other:
-        land_days(other.settings, FEW_DAYS)
-        other.materialise([keys.lake(source) for source in SNAPSHOTS])
+    with copy_of(line, tmp_path / "killed") as other:
+        for path in DAILY:
+            shutil.rmtree(folder(other, path))
         for path in (keys.lake("flights"), keys.features(PRODUCT)):
-            table = Path(other.settings.home, "lake", *path)
+            table = folder(other, path)
             with running(other, tmp_path) as run:
                 eventually(lambda table=table, run=run: table.exists() or run.poll() is not None)
                 run.send_signal(signal.SIGKILL)
@@ -79,9 +77,13 @@ def test_a_run_that_was_killed_twice_and_run_again_gives_the_tables_of_an_undist
             pd.testing.assert_frame_equal(other.read(path), line.read(path, FEW_DAYS), check_dtype=False)
 
 
+def folder(line: Line, path: keys.AssetPath) -> Path:
+    return Path(line.settings.home, "lake", *path)
+
+
 @contextmanager
 def running(line: Line, scratch: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """A run of the daily tables in a process of its own; what is left of its session is ended with the test."""
+    """A run of the daily tables in a process of its own, which ends with the test at the latest."""
     command = [sys.executable, "-m", "ml_platform_tests.e2e.daily_run", *FEW_DAYS]
     with environment_of(line.settings):
         process = subprocess.Popen(command, env=os.environ | {"TMPDIR": str(scratch)}, start_new_session=True)
