@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import dagster as dg
+import psutil
 
 from ml_platform.core.keys import AssetPath
 from ml_platform.errors import JobError
@@ -15,6 +16,9 @@ from ml_platform.errors import JobError
 POLL_SECONDS = 0.25
 RANGE_TAGS = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
 STEP_EVENTS = {"STEP_START": "started", "STEP_SUCCESS": "done", "STEP_FAILURE": "failed", "STEP_SKIPPED": "skipped"}
+
+PROCESS_TAG = "ml_platform/process"
+"""Of a run of this module: its process, as pid and start time."""
 
 Progress = Callable[[str, str], None]
 
@@ -32,6 +36,7 @@ def materialise(
     `progress` is told the step and `started`, `done`, `failed` or `skipped`. Raises JobError, with the failed steps'
     messages, when the run fails: a failed ERROR check fails it too.
     """
+    end_abandoned(instance)
     run_id = str(uuid4())
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
     with _watch(instance, run_id, progress):
@@ -39,13 +44,37 @@ def materialise(
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}, "ops": dict(config or {})},
             instance=instance,
             asset_selection=[dg.AssetKey(path) for path in selection],
-            tags=dict(zip(RANGE_TAGS, days, strict=True)) if days else {},
+            tags={PROCESS_TAG: _identity(psutil.Process())}
+            | (dict(zip(RANGE_TAGS, days, strict=True)) if days else {}),
             run_id=run_id,
             raise_on_error=False,
         )
     if not result.success:
         raise JobError(f"Run {run_id} failed: " + "; ".join(_failures(instance, run_id)))
     return run_id
+
+
+def end_abandoned(instance: dg.DagsterInstance) -> None:
+    """Fail the runs of this module whose process is gone.
+
+    A killed process leaves its run started, with its place in the pools of its tables: later runs would wait for ever.
+    """
+    for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
+        identity = run.tags.get(PROCESS_TAG)
+        if identity and not _lives(identity):
+            instance.report_run_failed(run, f"The process of this run ended without a word: {identity}")
+            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+
+
+def _identity(process: psutil.Process) -> str:
+    return f"{process.pid} started {process.create_time()}"
+
+
+def _lives(identity: str) -> bool:
+    try:
+        return _identity(psutil.Process(int(identity.split()[0]))) == identity
+    except psutil.NoSuchProcess:
+        return False
 
 
 @contextmanager

@@ -17,6 +17,7 @@ import httpx
 from rich.console import Console
 
 from ml_platform.errors import PlatformError
+from ml_platform.runs import end_abandoned
 from ml_platform.settings import PROJECT_ROOT, Settings
 
 DAGSTER_PORT, MLFLOW_PORT = 3000, 5000
@@ -53,7 +54,7 @@ def prepare_home(settings: Settings) -> None:
     from mlflow import MlflowClient
 
     with DagsterInstance.get() as instance:
-        instance.get_runs_count()
+        end_abandoned(instance)
     MlflowClient(settings.mlflow_tracking_uri).search_experiments(max_results=1)
 
 

@@ -148,6 +148,12 @@ def windows(daily: Mapping[str, Sequence[Comparison]], length: int) -> dict[str,
     return joined
 
 
+def complete(daily: Mapping[str, Sequence[Comparison]], day: str, length: int) -> bool:
+    """Whether all `length` days that end with `day` were counted: only then is its window fit for a verdict."""
+    first = (date.fromisoformat(day) - timedelta(days=length - 1)).isoformat()
+    return sum(first <= other <= day for other, found in daily.items() if found) == length
+
+
 def _sum(last: Comparison, recent: Iterable[Comparison]) -> Comparison:
     same = [c for c in recent if (c.column, c.baseline_version) == (last.column, last.baseline_version)]
     return replace(last, actual=tuple(sum(counts) for counts in zip(*(c.actual for c in same), strict=True)))

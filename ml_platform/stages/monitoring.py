@@ -15,7 +15,7 @@ from dbx_jobs.monitoring_contract import (
     ProfileRequest,
 )
 from ml_platform.core import keys
-from ml_platform.core.drift import PREDICTION, ColumnDrift, Comparison, comparisons, judge_all, windows
+from ml_platform.core.drift import PREDICTION, ColumnDrift, Comparison, comparisons, complete, judge_all, windows
 from ml_platform.core.performance import judge_day
 from ml_platform.core.product import MetricName, ProductSpec
 from ml_platform.errors import GateError
@@ -150,10 +150,12 @@ def _drift(product: ProductSpec) -> dg.AssetsDefinition:
             days=days,
         )
         report = from_dict(TableReport, jobs.run(context, Program.PROFILE, request))
-        histograms = windows(comparisons(lake.rows(path, *_trend(product, days))), product.monitors.drift.window_days)
+        length = product.monitors.drift.window_days
+        daily_counts = comparisons(lake.rows(path, *_trend(product, days)))
+        histograms = windows(daily_counts, length)
         judged = {day: judge_all(columns, product.monitors.drift) for day, columns in histograms.items()}
         mine = {day: judged.get(day, []) for day in context.partition_keys}
-        checks = [_drift_check(day, columns) for day, columns in mine.items()]
+        checks = [_drift_check(day, columns, complete(daily_counts, day, length)) for day, columns in mine.items()]
         metadata = {day: _drift_entries(columns) for day, columns in mine.items()}
         metadata[days.end] |= _drift_pictures(product, judged, histograms.get(days.end, []), mine[days.end])
         yield from publish(context, spec.key, replace(report, checks=checks), metadata)
@@ -232,16 +234,20 @@ def _trend(product: ProductSpec, days: Days) -> tuple[str, str]:
     return days_between(product, days.start, -TREND_DAYS)[0], days.end
 
 
-def _drift_check(day: str, columns: Sequence[ColumnDrift]) -> CheckReport:
-    """A day fails when a column alerts: with ERROR when the prediction does, since a feature alone may be harmless."""
-    alerts = [column for column in columns if column.verdict == "alert"]
+def _drift_check(day: str, columns: Sequence[ColumnDrift], judged: bool) -> CheckReport:
+    """A day fails when a column alerts: with ERROR when the prediction does, since a feature alone may be harmless.
+
+    Without its whole window a day is not `judged`: some of its weekdays and weather alone would alert.
+    """
+    alerts = [column for column in columns if judged and column.verdict == "alert"]
     worst = ", ".join(f"{c.column} {c.psi:.2f}" for c in (alerts or columns)[:5] if c.psi is not None)
     return CheckReport(
         name=CHECK,
         passed=not alerts,
         severity="ERROR" if PREDICTION in {column.column for column in alerts} else "WARN",
         partition=day,
-        observed=f"PSI: {worst}" if worst else "too few rows for a verdict",
+        observed=("" if judged else "no verdict before the window is full; ")
+        + (f"PSI: {worst}" if worst else "too few rows"),
         failing=[column.column for column in alerts],
     )
 

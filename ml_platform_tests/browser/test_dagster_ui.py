@@ -138,11 +138,11 @@ def widths(pictures: Locator) -> list[int]:
 
 
 def around(boxes: Locator) -> FloatRect:
-    """The part of the window that holds all boxes."""
+    """The part of the window that holds all boxes, with a margin."""
     found = [box for box in (element.bounding_box() for element in boxes.all()) if box]
-    left, top = min(box["x"] for box in found) - 24, min(box["y"] for box in found) - 24
-    right = max(box["x"] + box["width"] for box in found) + 24
-    bottom = max(box["y"] + box["height"] for box in found) + 24
+    left, top = min(box["x"] for box in found) - 10, min(box["y"] for box in found) - 10
+    right = max(box["x"] + box["width"] for box in found) + 10
+    bottom = max(box["y"] + box["height"] for box in found) + 10
     return {"x": left, "y": top, "width": right - left, "height": bottom - top}
 
 

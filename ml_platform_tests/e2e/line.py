@@ -157,7 +157,10 @@ def smaller(product: ProductSpec) -> ProductSpec:
         "split": SplitSpec(validation_days=5, holdout_days=7),
         "gate": model.gate.model_copy(update={"floors": {"roc_auc": 0.6}, "ceilings": {"log_loss": 0.7}}),
     }
-    return product.model_copy(update={"model": model.model_copy(update=changes)})
+    # A model of one month misses the declared floor on single days.
+    performance = product.monitors.performance.model_copy(update={"floors": {"roc_auc": 0.5}})
+    monitors = product.monitors.model_copy(update={"performance": performance})
+    return product.model_copy(update={"model": model.model_copy(update=changes), "monitors": monitors})
 
 
 def _free_port() -> int:

@@ -12,6 +12,7 @@ from scipy.spatial.distance import jensenshannon
 from ml_platform.core.drift import (
     Comparison,
     comparisons,
+    complete,
     jensen_shannon,
     judge,
     judge_all,
@@ -161,3 +162,10 @@ def test_a_window_sums_the_days_that_end_with_its_own_so_that_a_weekday_alone_is
 def test_a_window_leaves_out_days_that_were_counted_in_the_bins_of_another_baseline() -> None:
     joined = windows(_day(1, (100, 0), version="1") | _day(2, (0, 100), version="2"), 7)
     assert joined["2013-04-02"][0].actual == (0, 100)
+
+
+def test_a_window_is_complete_when_each_of_its_days_was_counted() -> None:
+    daily = _day(1, (9, 9)) | _day(2, (9, 9)) | _day(4, (9, 9))
+    assert complete(daily, "2013-04-02", 2)
+    assert not complete(daily, "2013-04-04", 2), "the 3rd is missing"
+    assert not complete(daily, "2013-04-02", 3), "begins before the log does"
