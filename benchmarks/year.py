@@ -15,7 +15,7 @@ from ml_platform.core import keys
 from ml_platform.core.keys import AssetPath
 from ml_platform.core.product import ProductSpec
 from ml_platform.definitions import deployed
-from ml_platform.runs import materialise
+from ml_platform.runs import ENDINGS, materialise
 from ml_platform.services import prepare_home
 from ml_platform.settings import Settings
 from ml_platform.upstream import SNAPSHOTS, land
@@ -39,9 +39,8 @@ class Year:
         begun: dict[str, float] = {}
 
         def tell(step: str, event: str) -> None:
-            if event == "started":
-                begun[step] = monotonic()
-            else:
+            begun.setdefault(step, monotonic())
+            if event in ENDINGS:
                 self.seconds[step] = monotonic() - begun[step]
                 print(f"  {step} {event} after {self.seconds[step]:.0f} s", flush=True)
 

@@ -74,7 +74,6 @@ def run_job(request_type: type[Request], program: Callable[["SparkSession", Requ
     """Run `program` on the request that Dagster Pipes brought and report its result as one custom message."""
     with open_dagster_pipes() as pipes:
         request = from_dict(request_type, pipes.get_extra("request"))
-        pipes.log.info(f"{program.__module__}: {request_type.__name__} received")
         with spark_session() as spark:
             report = program(spark, request)
         pipes.report_custom_message({REPORT_KEY: to_dict(report)})

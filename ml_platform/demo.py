@@ -18,7 +18,7 @@ from ml_platform.core.keys import AssetPath
 from ml_platform.definitions import defs
 from ml_platform.gateways.build import build_gateways
 from ml_platform.replay.requests import replay_days
-from ml_platform.runs import materialise
+from ml_platform.runs import ENDINGS, materialise
 from ml_platform.services import keep_up, prepare_home, user_interfaces
 from ml_platform.settings import Settings
 from ml_platform.upstream import SNAPSHOTS, land
@@ -127,13 +127,15 @@ class Demo:
         begun: dict[str, float] = {}
 
         def tell(step: str, event: str) -> None:
-            if event == "started":
+            if event in ENDINGS:
+                self.console.print(
+                    f"  {step} {event} after {time.monotonic() - begun.pop(step, time.monotonic()):.0f} s"
+                )
+            elif step not in begun:
                 begun[step] = time.monotonic()
                 self.console.print(f"  {step} ...")
             else:
-                self.console.print(
-                    f"  {step} {event} after {time.monotonic() - begun.get(step, time.monotonic()):.0f} s"
-                )
+                self.console.print(f"    {event}")
 
         materialise(self.instance, self._definitions, paths, tell, days, config)
 

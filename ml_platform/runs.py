@@ -16,6 +16,7 @@ from ml_platform.errors import JobError
 POLL_SECONDS = 0.25
 RANGE_TAGS = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
 STEP_EVENTS = {"STEP_START": "started", "STEP_SUCCESS": "done", "STEP_FAILURE": "failed", "STEP_SKIPPED": "skipped"}
+ENDINGS = ("done", "failed", "skipped")
 
 PROCESS_TAG = "ml_platform/process"
 """Of a run of this module: its process, as pid and start time."""
@@ -33,8 +34,8 @@ def materialise(
 ) -> str:
     """Materialise `selection` with its checks as one run and return the run's id; `days` is a closed range.
 
-    `progress` is told the step and `started`, `done`, `failed` or `skipped`. Raises JobError, with the failed steps'
-    messages, when the run fails: a failed ERROR check fails it too.
+    `progress` is told the step and `started`, `done`, `failed` or `skipped`, and between them what its program logs.
+    Raises JobError, with the failed steps' messages, when the run fails: a failed blocking check fails it too.
     """
     end_abandoned(instance)
     run_id = str(uuid4())
@@ -101,9 +102,11 @@ def _watch(instance: dg.DagsterInstance, run_id: str, progress: Progress) -> Ite
 def _tell(instance: dg.DagsterInstance, run_id: str, progress: Progress, cursor: str | None) -> str:
     connection = instance.get_records_for_run(run_id, cursor)
     for record in connection.records:
-        event = record.event_log_entry.dagster_event
-        if event and event.event_type_value in STEP_EVENTS and event.step_key:
-            progress(event.step_key, STEP_EVENTS[event.event_type_value])
+        entry = record.event_log_entry
+        if entry.dagster_event and entry.step_key and entry.dagster_event.event_type_value in STEP_EVENTS:
+            progress(entry.step_key, STEP_EVENTS[entry.dagster_event.event_type_value])
+        elif entry.dagster_event is None and entry.step_key and not entry.user_message.startswith("[pipes]"):
+            progress(entry.step_key, entry.user_message)
     return connection.cursor
 
 

@@ -62,8 +62,8 @@ def search(
         return metrics.value(request.metric.name, check[1], probability(model, check[0]))
 
     def progress(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
-        best = f"{study.best_value:.4f}" if study.best_trials else "none"
-        log(f"trial {trial.number + 1} of {request.trials}: {request.metric.name} {trial.value}, best {best}")
+        value, best = trial.value or float("nan"), study.best_value if study.best_trials else float("nan")
+        log(f"trial {trial.number + 1} of {request.trials}: {request.metric.name} {value:.4f}, best {best:.4f}")
 
     study.optimize(objective, n_trials=request.trials, callbacks=[progress])
     return dict(study.best_params), [trial.value for trial in study.trials if trial.value is not None]
