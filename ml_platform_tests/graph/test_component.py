@@ -20,10 +20,14 @@ from ml_platform.settings import PROJECT_ROOT, Settings
 PRODUCT = PROJECT_ROOT / "ml_platform" / "defs" / "flight_delays"
 
 
+def written(declaration: dict) -> str:
+    return yaml.safe_dump(declaration, sort_keys=False)
+
+
 def load(declaration: dict) -> dg.Definitions:
     with create_defs_folder_sandbox() as sandbox:
         folder = sandbox.scaffold_component(component_cls=ModelProduct, defs_path="trial")
-        (folder / "defs.yaml").write_text(yaml.safe_dump(declaration, sort_keys=False))
+        (folder / "defs.yaml").write_text(written(declaration))
         (folder / EXPECTATIONS_FILE).unlink()
         with sandbox.load_component_and_build_defs(defs_path=folder) as (_, definitions):
             return definitions
@@ -42,34 +46,58 @@ def message(error: BaseException | None) -> str:
     return "\n".join(texts)
 
 
+# What is set to what, what the message must say, and the line that it must name.
 WRONG = {
-    "an unknown key": (("features", "look_ahead_days"), 1, "unknown key; allowed here: description, transform"),
-    "a wrong type of column": (("sources", "planes", "columns", "seats", "type"), "integer", "'int', 'bigint'"),
-    "a negative look-back": (("features", "look_back_days"), -1, "greater than or equal to 0"),
-    "a direction that does not fit": (("model", "metric", "direction"), "minimize", "is better when maximized"),
-    "an unknown metric": (("model", "gate", "floors"), {"auc": 0.5}, "'roc_auc'"),
-    "a key column that is not declared": (("sources", "planes", "key"), ["tail"], "['tail'] are used but not declared"),
-    "a broken import path": (("model", "estimator"), "LGBM Classifier", "should match pattern"),
-    "a wrong expectation of the search": (
+    "an unknown key": (
+        ("features", "look_ahead_days"),
+        1,
+        "unknown key; allowed here: description, transform",
+        "look_ahead_days:",
+    ),
+    "a wrong type of column": (
+        ("sources", "planes", "columns", "seats", "type"),
+        "integer",
+        "'int', 'bigint'",
+        "type: integer",
+    ),
+    "a negative look-back": (("features", "look_back_days"), -1, "greater than or equal to 0", "look_back_days:"),
+    "a direction that does not fit": (
+        ("model", "metric", "direction"),
+        "minimize",
+        "is better when maximized",
+        "metric:",
+    ),
+    "an unknown metric": (("model", "gate", "floors"), {"auc": 0.5}, "'roc_auc'", "auc: 0.5"),
+    "a key column that is not declared": (
+        ("sources", "planes", "key"),
+        ["tail"],
+        "['tail'] are used but not declared",
+        "planes:",
+    ),
+    "a broken import path": (("model", "estimator"), "LGBM Classifier", "should match pattern", "estimator:"),
+    "a range upside down": (
         ("model", "search_space", "num_leaves"),
         {"low": 9, "high": 3},
         "must be below",
+        "num_leaves:",
     ),
 }
 
 
 @pytest.mark.parametrize("case", WRONG)
 def test_a_wrong_declaration_is_refused_with_its_line_and_what_is_allowed(case, declaration):
-    path, value, expected = WRONG[case]
+    path, value, expected, anchor = WRONG[case]
     part = declaration["attributes"]
     for name in path[:-1]:
         part = part[name]
     part[path[-1]] = value
+    lines = written(declaration).splitlines()
+    line = next(number for number, text in enumerate(lines, start=1) if anchor in text)
     with pytest.raises(Exception) as caught:
         load(declaration)
     text = message(caught.value)
     assert expected in text
-    assert "defs.yaml:" in text
+    assert f"defs.yaml:{line}`" in text
 
 
 def test_dg_check_yaml_names_the_line_and_what_is_allowed(tmp_path, declaration):

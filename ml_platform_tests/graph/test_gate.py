@@ -109,21 +109,27 @@ def test_a_refused_candidate_is_not_deployed_in_the_run_in_a_later_run_or_in_a_t
     assert trained.materialise(CANDIDATE).success
     assert trained.materialise(CHAMPION).success
     assert champion_of(trained) == "1"
+    selection = dg.AssetSelection.assets(CHAMPION, "endpoints/flight_delays")
+    before = dg.evaluate_automation_conditions(trained.definitions, trained.instance, asset_selection=selection)
 
     trained.jobs.answers["COMPARE"] = compared(**REFUSED[case])
     job = trained.definitions.resolve_implicit_global_asset_job_def()
     keys = [dg.AssetKey.from_user_string(key) for key in (CANDIDATE, CHAMPION)]
     run = job.execute_in_process(instance=trained.instance, asset_selection=keys, raise_on_error=False)
     assert not run.success
-    assert champion_of(trained) == "1", "in the run"
+    assert [event.step_key for event in run.all_events if event.is_step_start] == [
+        "models__flight_delays__candidate",
+        "models__flight_delays__candidate_gate",
+    ], "in the run"
+
+    tick = dg.evaluate_automation_conditions(
+        trained.definitions, trained.instance, asset_selection=selection, cursor=before.cursor
+    )
+    assert tick.total_requested == 0, "in the next tick"
 
     later = trained.materialise(CHAMPION)
     assert "version 2 is not promoted" in trained.error(later)
     assert champion_of(trained) == "1", "in a later run"
-
-    selection = dg.AssetSelection.assets(CHAMPION, "endpoints/flight_delays")
-    tick = dg.evaluate_automation_conditions(trained.definitions, trained.instance, asset_selection=selection)
-    assert tick.total_requested == 0, "in a later tick"
 
 
 def test_a_candidate_that_passes_is_promoted_in_a_tick(trained):
