@@ -122,13 +122,14 @@ def test_a_refused_candidate_is_not_deployed_in_the_run_in_a_later_run_or_in_a_t
         "models__flight_delays__candidate_gate",
     ], "in the run"
 
+    trained.materialise(CANDIDATE)
     tick = dg.evaluate_automation_conditions(
         trained.definitions, trained.instance, asset_selection=selection, cursor=before.cursor
     )
     assert tick.total_requested == 0, "in the next tick"
 
     later = trained.materialise(CHAMPION)
-    assert "version 2 is not promoted" in trained.error(later)
+    assert "version 3 is not promoted" in trained.error(later)
     assert champion_of(trained) == "1", "in a later run"
 
 
