@@ -100,7 +100,7 @@ class _Validation:
 
         context = gx.get_context(mode="ephemeral")
         context.variables.progress_bars = {"globally": False}  # pyright: ignore[reportAttributeAccessIssue]
-        asset = context.data_sources.add_spark("spark").add_dataframe_asset("table")
+        asset = context.data_sources.add_spark("spark", persist=False).add_dataframe_asset("table")
         self._frame = asset.add_batch_definition_whole_dataframe("whole")
         self._built = built
 
