@@ -93,7 +93,7 @@ class Demo:
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
         """Print a title and how long what follows took."""
-        self.console.print(f"[bold]{title}[/]")
+        self.console.print(f"[bold]{title}[/]", soft_wrap=True)
         started = time.monotonic()
         yield
         self.console.print(f"  [dim]{time.monotonic() - started:.0f} s[/]")
@@ -135,7 +135,7 @@ class Demo:
                 begun[step] = time.monotonic()
                 self.console.print(f"  {step} ...")
             else:
-                self.console.print(f"    {event}")
+                self.console.print(f"    {event}", soft_wrap=True)
 
         materialise(self.instance, self._definitions, paths, tell, days, config)
 

@@ -56,7 +56,8 @@ def compare(request: CompareRequest, log: Progress) -> CompareReport:
         except RegistryError as error:
             problem = str(error)
     evidence = _evidence(request, rows, score, other, problem)
-    log(f"challenger {evidence.challenger}, champion {evidence.champion}")
+    for name, values in (("challenger", evidence.challenger), ("champion", evidence.champion)):
+        log(f"{name}: {', '.join(f'{metric} {value:.4f}' for metric, value in values.items()) or 'none'}")
     return CompareReport(evidence, _pictures(request, evidence))
 
 
