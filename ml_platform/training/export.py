@@ -27,6 +27,10 @@ class ParityError(ValueError):
 def write_serving_directory(estimator: Any, platt: Platt | None, signature: Signature, directory: Path) -> None:
     """Write model.onnx and signature.json; raises SpecError when the estimator has no ONNX converter."""
     model = _with_probability(_convert(estimator, len(signature.inputs)), platt, signature)
+    # The converters list the operator sets in the order of a set of strings, which differs between processes.
+    operator_sets = sorted(model.opset_import, key=lambda item: item.domain)
+    del model.opset_import[:]
+    model.opset_import.extend(operator_sets)
     onnx.checker.check_model(model)
     directory.mkdir(parents=True, exist_ok=True)
     (directory / MODEL_FILE).write_bytes(model.SerializeToString(deterministic=True))
