@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pyspark.sql import functions as F
 
+from dbx_jobs.contract import LOG_SLACK as SLACK
 from dbx_jobs.contract import Days
 from dbx_jobs.errors import DataError
 
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
 INPUTS = "model_inputs"
 OUTPUTS = "model_outputs"
-SLACK = timedelta(hours=1)
-"""How much later than its time a record may be flushed, and than its inputs an output may be recorded."""
 
 LINE_SCHEMA = "file string, deployment string, collection string, hour timestamp, line bigint, value string"
 

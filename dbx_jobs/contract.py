@@ -1,6 +1,7 @@
 """What a Spark job is asked and what it reports: plain dataclasses, carried as JSON through Dagster Pipes."""
 
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from datetime import timedelta
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -9,6 +10,15 @@ PARTITION_COLUMN = "day"
 
 REPORT_KEY = "ml_platform/report"
 """The key of the one custom Pipes message in which a job reports."""
+
+LANDED_NAME = r"[^/_.][^/]*\.csv(?:\.gz)?"
+"""The names of landed files; others, and hidden ones, are not the ingest's."""
+
+LANDED_DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+"""The name of the folder of a day."""
+
+LOG_SLACK = timedelta(hours=1)
+"""How much later than its time a record of the inference log may be flushed."""
 
 ColumnType = Literal["string", "int", "bigint", "double", "boolean", "date", "timestamp"]
 TimeFormat = Literal["hhmm", "hour"]
@@ -78,6 +88,11 @@ class IngestRequest:
     event_time: EventTime | None = None
     partition_date: list[str] = field(default_factory=list)
     """Columns (as in `EventTime.date`) that say which day a row belongs to; rows of another day are quarantined."""
+    new_within_days: int = 0
+    """A day whose rows are, but for their dates, mostly those of one of so many days before fails `rows_are_new`.
+
+    0 does not ask: for a source whose rows may be the same every day, as a list of prices is.
+    """
     expectations: list[Expectation] = field(default_factory=list)
 
 

@@ -9,8 +9,9 @@ from pydantic import BaseModel
 
 from ml_platform.components.expectations import load_expectations
 from ml_platform.components.scaffolder import ModelProductScaffolder
+from ml_platform.core import keys
 from ml_platform.core.product import ProductSpec
-from ml_platform.stages import features, lake, monitoring, serving, training
+from ml_platform.stages import backfills, conditions, features, lake, landing, monitoring, serving, training
 
 EXPECTATIONS_FILE = "expectations.yaml"
 
@@ -43,6 +44,8 @@ def product_definitions(product: ProductSpec, folder: Path) -> dg.Definitions:
     tables = {f"lake/{source}" for source in product.sources} | {features_table}
     expectations = load_expectations(folder / EXPECTATIONS_FILE, tables)
     models, gates = training.build(product)
+    tables = {keys.features(product.name): features.reads(product)} | monitoring.reads(product)
+    followed = {path: inputs for path, inputs in tables.items() if any(u.followed for u in inputs.upstream)}
     return dg.Definitions(
         assets=[
             *lake.build(product, expectations),
@@ -52,4 +55,6 @@ def product_definitions(product: ProductSpec, folder: Path) -> dg.Definitions:
             *monitoring.build(product),
         ],
         asset_checks=gates,
+        sensors=[*landing.build(product), conditions.sensor(product)],
+        schedules=backfills.build(product, followed),
     )

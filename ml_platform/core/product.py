@@ -206,11 +206,48 @@ class MonitorsSpec(Spec):
 
 
 class RetrainingSpec(Spec):
-    """When decay or drift may start a new training."""
+    """When decay or drift may start a new training, and what counts as broken data, which never does."""
 
-    cooldown_days: int = Field(default=14, ge=1)
-    min_matured_labels: int = Field(default=2000, ge=1)
-    budget_per_quarter: int = Field(default=6, ge=0)
+    cooldown_days: int = Field(default=28, ge=1, description="Days between two trainings.")
+    min_matured_labels: int = Field(default=2000, ge=1, description="Fewer final labels in the window hold a training.")
+    budget_per_quarter: int = Field(default=3, ge=0, description="Trainings in a quarter of the calendar.")
+    window_days: int = Field(default=14, ge=7, description="The latest final days that are held against those before.")
+    review_days: int = Field(default=7, ge=1, description="Days between two looks at which a signal may retrain.")
+    false_alarms_per_month: float = Field(
+        default=0.2, gt=0, le=1, description="How often chance alone may ask for a training, in the mean."
+    )
+    metrics: list[MetricName] = Field(
+        default=["roc_auc", "log_loss"], min_length=1, description="What decay is measured by."
+    )
+    min_decay: float = Field(default=0.01, ge=0, description="A smaller loss in a metric's daily mean is no decay.")
+    prediction_psi: float = Field(
+        default=0.1, gt=0, description="PSI above its noise from which the prediction drifts."
+    )
+    feature_psi: float = Field(default=0.25, gt=0, description="PSI above its noise from which a feature drifts.")
+    drifting_importance: float = Field(
+        default=0.1, gt=0, le=1, description="Share of all importance that must drift together with the prediction."
+    )
+    fault_days: int = Field(default=3, ge=1, description="Days on which a column must be broken to be sure of it.")
+    max_faulty_share: float = Field(
+        default=0.2, gt=0, le=1, description="Quarantined or duplicated share of a day's rows that is a fault."
+    )
+
+    @model_validator(mode="after")
+    def _distinct(self) -> "RetrainingSpec":
+        if len(set(self.metrics)) < len(self.metrics):
+            raise ValueError(f"'metrics' names one twice: {self.metrics}")
+        return self
+
+
+class AutomationSpec(Spec):
+    """How often the platform looks by itself, and what it makes up for on schedule. Times are of the product's zone."""
+
+    landing_seconds: int = Field(default=15, ge=5, description="Seconds between two looks at the landing folders.")
+    log_seconds: int = Field(default=60, ge=5, description="Seconds between two looks at the log of the endpoint.")
+    fill: str = Field(default="0 2 * * *", description="Cron: fill partitions that are missing, stale or failed.")
+    restate: str = Field(default="0 3 * * 0", description="Cron: compute the last days again, for late corrections.")
+    restate_days: int = Field(default=7, ge=1, le=366, description="How many days a restatement goes back.")
+    most_days: int = Field(default=92, ge=1, le=1000, description="Most days that one scheduled run computes.")
 
 
 class ProductSpec(Spec):
@@ -228,6 +265,7 @@ class ProductSpec(Spec):
     endpoint: EndpointSpec = Field(default_factory=EndpointSpec)
     monitors: MonitorsSpec = Field(default_factory=MonitorsSpec)
     retraining: RetrainingSpec = Field(default_factory=RetrainingSpec)
+    automation: AutomationSpec = Field(default_factory=AutomationSpec)
 
     @model_validator(mode="after")
     def _consistent(self) -> "ProductSpec":
@@ -235,6 +273,11 @@ class ProductSpec(Spec):
             raise ValueError("at least one source must be 'daily'")
         if self.end is not None and self.end < self.start:
             raise ValueError(f"'end' ({self.end}) lies before 'start' ({self.start})")
+        late = max(source.late_days for source in self.sources.values())
+        if self.automation.restate_days <= late:
+            raise ValueError(
+                f"automation.restate_days ({self.automation.restate_days}) does not reach rows that come {late} days late"
+            )
         return self
 
     @property

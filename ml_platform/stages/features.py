@@ -1,35 +1,31 @@
 """Lake tables become the feature table of a product."""
 
 from collections.abc import Sequence
-from datetime import date, timedelta
 from pathlib import Path
 
 import dagster as dg
 
-from dbx_jobs.contract import Days, Expectation, FeaturesRequest, TableInput, TableReport, from_dict
+from dbx_jobs.contract import Expectation, FeaturesRequest, TableInput, TableReport, from_dict
 from ml_platform.core import keys
-from ml_platform.core.product import ProductSpec
+from ml_platform.core.product import ProductSpec, SourceSpec
 from ml_platform.errors import SpecError
 from ml_platform.gateways.jobs import Jobs, Program
 from ml_platform.gateways.lake import Lake
-from ml_platform.stages.partitions import daily, day_keys, days_of, look_back
+from ml_platform.stages.conditions import follow
+from ml_platform.stages.partitions import daily, days_of
 from ml_platform.stages.table_asset import Events, check_specs, publish
-from ml_platform.stages.upstream_gate import require_partitions, require_table
+from ml_platform.stages.upstream import Inputs, Upstream
 
 
 def build(product: ProductSpec, expectations: Sequence[Expectation], folder: Path) -> list[dg.AssetsDefinition]:
     """The table `features/<product>`; a SQL transform is read from `folder`, the product's own."""
     key = dg.AssetKey(keys.features(product.name))
     transform = _transform(product.features.transform, folder)
-    mapping = look_back(product.features.look_back_days)
+    inputs = reads(product)
     spec = dg.AssetSpec(
         key,
-        deps=[
-            dg.AssetDep(
-                dg.AssetKey(keys.lake(name)), partition_mapping=mapping if source.partitioning == "daily" else None
-            )
-            for name, source in product.sources.items()
-        ],
+        deps=inputs.deps,
+        automation_condition=follow(inputs),
         description=product.features.description,
         group_name="features",
         kinds={"deltalake", "spark"},
@@ -49,7 +45,7 @@ def build(product: ProductSpec, expectations: Sequence[Expectation], folder: Pat
         context: dg.AssetExecutionContext, jobs: dg.ResourceParam[Jobs], lake: dg.ResourceParam[Lake]
     ) -> Events:
         days = days_of(context)
-        _require_sources(context.instance, product, days)
+        read = inputs.require(context.instance, context.partition_keys)
         request = FeaturesRequest(
             product=product.name,
             transform=transform,
@@ -65,10 +61,15 @@ def build(product: ProductSpec, expectations: Sequence[Expectation], folder: Pat
             expectations=list(expectations),
         )
         report = from_dict(TableReport, jobs.run(context, Program.BUILD_FEATURES, request))
-        inputs = {f"lake/{name} version": table.version for name, table in request.sources.items()}
-        yield from publish(context, key, report, {p.partition or "": inputs for p in report.partitions})
+        versions = {f"lake/{name} version": table.version for name, table in request.sources.items()}
+        yield from publish(context, key, report, read, {p.partition or "": versions for p in report.partitions})
 
     return [build_features]
+
+
+def reads(product: ProductSpec) -> Inputs:
+    """What the feature table reads: the look-back of each daily source, and the snapshots."""
+    return Inputs(product, [_read(product, name, source) for name, source in product.sources.items()])
 
 
 def _transform(declared: str, folder: Path) -> str:
@@ -80,12 +81,7 @@ def _transform(declared: str, folder: Path) -> str:
     return f"sql:{path.read_text()}"
 
 
-def _require_sources(instance: dg.DagsterInstance, product: ProductSpec, days: Days) -> None:
-    first = date.fromisoformat(days.start) - timedelta(days=product.features.look_back_days)
-    read = day_keys(product, first, date.fromisoformat(days.end))
-    for name, source in product.sources.items():
-        key = dg.AssetKey(keys.lake(name))
-        if source.partitioning == "daily":
-            require_partitions(instance, key, read)
-        else:
-            require_table(instance, key)
+def _read(product: ProductSpec, name: str, source: SourceSpec) -> Upstream:
+    if source.partitioning == "daily":
+        return Upstream(keys.lake(name), first=-product.features.look_back_days)
+    return Upstream(keys.lake(name), daily=False)

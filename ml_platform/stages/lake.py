@@ -8,7 +8,8 @@ from dbx_jobs.contract import Column, Days, EventTime, Expectation, IngestReques
 from ml_platform.core import keys
 from ml_platform.core.product import ProductSpec, SourceSpec
 from ml_platform.gateways.jobs import Jobs, Program
-from ml_platform.gateways.lake import Lake
+from ml_platform.gateways.lake import NOTHING, Lake
+from ml_platform.stages.attempts import WHOLE
 from ml_platform.stages.partitions import daily, days_of
 from ml_platform.stages.table_asset import Events, check_specs, publish, rows_fit_spec
 
@@ -44,9 +45,15 @@ def _source_table(
         pool=f"table_lake_{name}",
     )
     def ingest(context: dg.AssetExecutionContext, jobs: dg.ResourceParam[Jobs], lake: dg.ResourceParam[Lake]) -> Events:
-        request = _request(lake, name, source, days_of(context) if is_daily else None, expectations)
+        days = days_of(context) if is_daily else None
+        # Listed before the job reads: a file that changes in between is then seen as a change.
+        landed = lake.landed(name, days, is_daily)
+        read = {
+            partition: landed.get(partition, NOTHING) for partition in (context.partition_keys if days else [WHOLE])
+        }
+        request = _request(lake, name, source, days, expectations)
         report = from_dict(TableReport, jobs.run(context, Program.INGEST, request))
-        yield from publish(context, key, report, quarantine=request.quarantine_uri)
+        yield from publish(context, key, report, read, quarantine=request.quarantine_uri)
 
     return ingest
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
@@ -20,14 +20,15 @@ from ml_platform.core.performance import judge_day
 from ml_platform.core.product import MetricName, ProductSpec
 from ml_platform.errors import GateError
 from ml_platform.gateways.jobs import Jobs, Program
-from ml_platform.gateways.lake import Lake
+from ml_platform.gateways.lake import NOTHING, Lake
 from ml_platform.gateways.registry import Registry
 from ml_platform.scoring.encoding import BASELINE_FILE, OUTPUT
 from ml_platform.stages import plots
-from ml_platform.stages.partitions import daily, days_between, days_of, look_back
+from ml_platform.stages.conditions import follow
+from ml_platform.stages.partitions import daily, days_between, days_of
 from ml_platform.stages.roles import roles
 from ml_platform.stages.table_asset import Events, publish, rows_fit_spec
-from ml_platform.stages.upstream_gate import refuse_failed
+from ml_platform.stages.upstream import Inputs, Upstream
 
 LEAD_DAYS = 1
 """A prediction is logged at most this many days before the day of its event."""
@@ -40,17 +41,27 @@ CHECK = "within_thresholds"
 Entries = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Upstream:
-    """An asset that a monitoring table reads, and how days map; no mapping: it has no days."""
-
-    path: keys.AssetPath
-    mapping: dg.PartitionMapping | None = None
-
-
 def build(product: ProductSpec) -> list[dg.AssetsDefinition]:
     """The daily tables `monitoring/<product>/{inference_log,ground_truth,drift,performance}`."""
     return [_inference_log(product), _ground_truth(product), _drift(product), _performance(product)]
+
+
+def reads(product: ProductSpec) -> dict[keys.AssetPath, Inputs]:
+    """What each table reads of other tables."""
+    log, truth = (keys.monitoring(product.name, table) for table in ("inference_log", "ground_truth"))
+    # Made from the endpoint's files, which a sensor follows.
+    endpoint = Upstream(keys.endpoint(product.name), daily=False, required="none", followed=False)
+    # A new champion makes no past day stale: each day is compared with the model that served on it.
+    champion = Upstream(keys.champion(product.name), daily=False, required="none", followed=False)
+    logged = Upstream(log, first=-LEAD_DAYS, required="own")
+    # A day's labels become final with the features of the day on which they have matured.
+    labels = Upstream(keys.features(product.name), last=product.monitors.performance.maturity_days, required="none")
+    return {
+        log: Inputs(product, [endpoint]),
+        truth: Inputs(product, [logged, labels]),
+        keys.monitoring(product.name, "drift"): Inputs(product, [Upstream(log), champion]),
+        keys.monitoring(product.name, "performance"): Inputs(product, [logged, Upstream(truth)]),
+    }
 
 
 def _inference_log(product: ProductSpec) -> dg.AssetsDefinition:
@@ -58,13 +69,14 @@ def _inference_log(product: ProductSpec) -> dg.AssetsDefinition:
         product,
         "inference_log",
         "Every request that the endpoint answered on the day, with its prediction.",
-        [Upstream(keys.endpoint(product.name))],
     )
 
     @_daily_table(product, spec, [rows_fit_spec(spec.key)])
     def inference_log(
         context: dg.AssetExecutionContext, jobs: dg.ResourceParam[Jobs], lake: dg.ResourceParam[Lake]
     ) -> Events:
+        logged = lake.logged(product.name, product.timezone)
+        read = {day: logged.get(day, NOTHING) for day in context.partition_keys}
         request = InferenceLogRequest(
             collector_uri=f"{lake.inference_log()}/{product.name}",
             table_uri=lake.table(keys.monitoring(product.name, "inference_log")),
@@ -76,33 +88,29 @@ def _inference_log(product: ProductSpec) -> dg.AssetsDefinition:
             output=OUTPUT,
         )
         report = from_dict(TableReport, jobs.run(context, Program.INFERENCE_LOG, request))
-        yield from publish(context, spec.key, report, quarantine=request.quarantine_uri)
+        yield from publish(context, spec.key, report, read, quarantine=request.quarantine_uri)
 
     return inference_log
 
 
 def _ground_truth(product: ProductSpec) -> dg.AssetsDefinition:
-    features = keys.features(product.name)
+    path, features = keys.monitoring(product.name, "ground_truth"), keys.features(product.name)
     spec = _spec(
         product,
         "ground_truth",
         "The labels that have arrived for the predictions on the day's events, provisional until they have matured.",
-        [
-            Upstream(keys.monitoring(product.name, "inference_log"), look_back(LEAD_DAYS)),
-            Upstream(features, look_back(0)),
-        ],
     )
 
     @_daily_table(product, spec)
     def ground_truth(
         context: dg.AssetExecutionContext, jobs: dg.ResourceParam[Jobs], lake: dg.ResourceParam[Lake]
     ) -> Events:
-        refuse_failed(context.instance, dg.AssetKey(features), context.partition_keys)
+        read = reads(product)[path].require(context.instance, context.partition_keys)
         table = _table(lake, features)
         request = GroundTruthRequest(
             inference_log=_table(lake, keys.monitoring(product.name, "inference_log")),
             features=table,
-            table_uri=lake.table(keys.monitoring(product.name, "ground_truth")),
+            table_uri=lake.table(path),
             roles=roles(product),
             watermark_table=table,
             watermark_column=product.features.event_time,
@@ -112,18 +120,17 @@ def _ground_truth(product: ProductSpec) -> dg.AssetsDefinition:
             lead_days=LEAD_DAYS,
         )
         report = from_dict(TableReport, jobs.run(context, Program.GROUND_TRUTH, request))
-        yield from publish(context, spec.key, report, report.extra)
+        yield from publish(context, spec.key, report, read, report.extra)
 
     return ground_truth
 
 
 def _drift(product: ProductSpec) -> dg.AssetsDefinition:
-    path = keys.monitoring(product.name, "drift")
+    path, log = keys.monitoring(product.name, "drift"), keys.monitoring(product.name, "inference_log")
     spec = _spec(
         product,
         "drift",
         "How far features and prediction are from the champion's training window (PSI, Jensen-Shannon).",
-        [Upstream(keys.monitoring(product.name, "inference_log"), look_back(0)), Upstream(keys.champion(product.name))],
     )
 
     within = "PSI above its sampling noise stays below psi_alert; ERROR where the prediction's does not."
@@ -135,6 +142,7 @@ def _drift(product: ProductSpec) -> dg.AssetsDefinition:
         lake: dg.ResourceParam[Lake],
         registry: dg.ResourceParam[Registry],
     ) -> Events:
+        read = reads(product)[path].require(context.instance, context.partition_keys)
         champion = registry.champion(product.name)
         if champion is None:
             raise GateError(
@@ -143,7 +151,7 @@ def _drift(product: ProductSpec) -> dg.AssetsDefinition:
         baseline = registry.serving_directory(product.name, champion.version) / BASELINE_FILE
         days = days_of(context)
         request = ProfileRequest(
-            inference_log=_table(lake, keys.monitoring(product.name, "inference_log")),
+            inference_log=_table(lake, log),
             table_uri=lake.table(path),
             baseline=json.loads(baseline.read_text()),
             model_version=champion.version,
@@ -158,7 +166,7 @@ def _drift(product: ProductSpec) -> dg.AssetsDefinition:
         checks = [_drift_check(day, columns, complete(daily_counts, day, length)) for day, columns in mine.items()]
         metadata = {day: _drift_entries(columns) for day, columns in mine.items()}
         metadata[days.end] |= _drift_pictures(product, judged, histograms.get(days.end, []), mine[days.end])
-        yield from publish(context, spec.key, replace(report, checks=checks), metadata)
+        yield from publish(context, spec.key, replace(report, checks=checks), read, metadata)
 
     return drift
 
@@ -170,7 +178,6 @@ def _performance(product: ProductSpec) -> dg.AssetsDefinition:
         product,
         "performance",
         "How good the day's predictions were, with 95 % intervals, on the labels that have arrived.",
-        [Upstream(log, look_back(LEAD_DAYS)), Upstream(truth, look_back(0))],
     )
 
     within = "Floors and ceilings hold on the days whose labels have matured."
@@ -180,6 +187,7 @@ def _performance(product: ProductSpec) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, jobs: dg.ResourceParam[Jobs], lake: dg.ResourceParam[Lake]
     ) -> Events:
         days = days_of(context)
+        read = reads(product)[path].require(context.instance, context.partition_keys)
         request = PerformanceRequest(
             inference_log=_table(lake, log),
             ground_truth=_table(lake, truth),
@@ -194,15 +202,18 @@ def _performance(product: ProductSpec) -> dg.AssetsDefinition:
         metrics: list[MetricName] = sorted({product.model.metric.name, *policy.floors, *policy.ceilings})
         trend = plots.performance_over_time(lake.rows(path, *_trend(product, days)), metrics, policy)
         metadata[days.end] |= {"performance over time": dg.MetadataValue.md(trend)}
-        yield from publish(context, spec.key, replace(report, checks=checks), metadata)
+        yield from publish(context, spec.key, replace(report, checks=checks), read, metadata)
 
     return performance
 
 
-def _spec(product: ProductSpec, table: str, description: str, upstream: Sequence[Upstream]) -> dg.AssetSpec:
+def _spec(product: ProductSpec, table: str, description: str) -> dg.AssetSpec:
+    path = keys.monitoring(product.name, table)
+    inputs = reads(product)[path]
     return dg.AssetSpec(
-        dg.AssetKey(keys.monitoring(product.name, table)),
-        deps=[dg.AssetDep(dg.AssetKey(u.path), partition_mapping=u.mapping) for u in upstream],
+        dg.AssetKey(path),
+        deps=inputs.deps,
+        automation_condition=follow(inputs) if any(u.followed for u in inputs.upstream) else None,
         description=description,
         group_name="monitoring",
         kinds={"deltalake", "spark"},

@@ -1,11 +1,14 @@
 """The daily partitions of a product, and the days that a run is to compute."""
 
+from collections.abc import Iterable
 from datetime import date, timedelta
 
 import dagster as dg
 
 from dbx_jobs.contract import Days
 from ml_platform.core.product import ProductSpec
+
+RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 
 def daily(product: ProductSpec) -> dg.DailyPartitionsDefinition:
@@ -36,6 +39,33 @@ def days_between(product: ProductSpec, day: str, offset: int) -> list[str]:
     return day_keys(product, last + timedelta(days=offset), last)
 
 
-def look_back(days: int) -> dg.TimeWindowPartitionMapping:
-    """A day depends on itself and the `days` before it; those before the first partition do not exist."""
-    return dg.TimeWindowPartitionMapping(start_offset=-days, allow_nonexistent_upstream_partitions=True)
+def day_range(start: str, end: str) -> list[str]:
+    """Every day from `start` to `end`, both included."""
+    first = date.fromisoformat(start)
+    return [(first + timedelta(days=n)).isoformat() for n in range((date.fromisoformat(end) - first).days + 1)]
+
+
+def in_range(product: ProductSpec, day: str) -> bool:
+    """Whether `day` is one of the product's partitions (its future ones, without a declared end, included)."""
+    try:
+        date.fromisoformat(day)
+    except ValueError:
+        return False
+    return product.start.isoformat() <= day and (product.end is None or day <= product.end.isoformat())
+
+
+def ranges(days: Iterable[str], most: int) -> list[Days]:
+    """The contiguous ranges of `days`, in order, none longer than `most` days."""
+    found: list[list[str]] = []
+    for day in sorted(days):
+        after = (date.fromisoformat(found[-1][-1]) + timedelta(days=1)).isoformat() if found else None
+        if found and day == after and len(found[-1]) < most:
+            found[-1].append(day)
+        else:
+            found.append([day])
+    return [Days(run[0], run[-1]) for run in found]
+
+
+def range_tags(days: Days) -> dict[str, str]:
+    """The tags by which a run computes a closed range of days."""
+    return {RANGE_START: days.start, RANGE_END: days.end}

@@ -8,27 +8,33 @@ from ml_platform.errors import GateError
 from ml_platform.gateways.endpoints import Deployment, EndpointDeclaration, Endpoints
 from ml_platform.gateways.registry import Registry
 from ml_platform.settings import Settings
+from ml_platform.stages.attempts import WHOLE, Attempt, record
+from ml_platform.stages.conditions import follow
+from ml_platform.stages.upstream import Inputs, Upstream
 
 
 def build(product: ProductSpec) -> list[dg.AssetsDefinition]:
     """The asset `endpoints/<product>`."""
+    inputs = Inputs(product, [Upstream(keys.champion(product.name), daily=False)])
 
     @dg.asset(
         key=dg.AssetKey(keys.endpoint(product.name)),
-        deps=[dg.AssetKey(keys.champion(product.name))],
+        deps=inputs.deps,
         description=product.endpoint.description,
         group_name="endpoint",
         kinds={"onnx", "http"},
         owners=product.owners,
         tags={"product": product.name},
-        automation_condition=dg.AutomationCondition.eager() & dg.AutomationCondition.all_deps_blocking_checks_passed(),
+        automation_condition=follow(inputs),
         pool=f"endpoint_{product.name}",
     )
     def endpoint(
+        context: dg.AssetExecutionContext,
         registry: dg.ResourceParam[Registry],
         endpoints: dg.ResourceParam[Endpoints],
         settings: dg.ResourceParam[Settings],
     ) -> dg.MaterializeResult:
+        read = inputs.digest_now(context.instance)
         champion = registry.champion(product.name)
         if champion is None:
             raise GateError(
@@ -49,6 +55,7 @@ def build(product: ProductSpec) -> list[dg.AssetsDefinition]:
                 replay_clock=settings.replay_clock,
             )
         )
+        record(context, context.asset_key, WHOLE, Attempt(read, "passed"), {})
         return dg.MaterializeResult(
             metadata={
                 "scoring_uri": dg.MetadataValue.url(state.scoring_uri),

@@ -11,7 +11,7 @@ from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_AS
 
 from dbx_jobs.contract import CheckReport, Expectation, PartitionReport, TableReport
 from ml_platform.errors import LakeError
-from ml_platform.stages.upstream_gate import FAILED_CHECKS
+from ml_platform.stages.attempts import FAILED_CHECKS, REFUSED, WHOLE, Attempt, record
 
 ROWS_FIT = "rows_fit"
 
@@ -40,14 +40,15 @@ def publish(
     context: dg.AssetExecutionContext,
     key: dg.AssetKey,
     report: TableReport,
+    inputs: Mapping[str, str],
     metadata: Mapping[str, Mapping[str, Any]] | None = None,
     quarantine: str = "",
 ) -> Events:
-    """Record what a job reported: one materialisation a partition, then the checks, then the refusals.
+    """Record what a job reported: one materialisation a partition, then the checks, then how each attempt ended.
 
-    `metadata` adds entries by partition key ("" for an unpartitioned table); `quarantine` is the table of rows that did
-    not fit, for assets with the check of `rows_fit_spec`. Raises LakeError, after everything that was written is
-    recorded, when the job refused a partition.
+    `inputs` has the digest of what each partition was made from, by partition key ("" for an unpartitioned table), and
+    `metadata` adds entries; `quarantine` is the table of rows that did not fit, for assets with the check of
+    `rows_fit_spec`. Raises LakeError, after everything is recorded, when the job refused a partition.
     """
     if quarantine:
         report = replace(report, checks=[*report.checks, *map(_rows_fit, report.partitions)])
@@ -56,7 +57,7 @@ def publish(
     for partition in report.partitions:
         entries = {
             **shared,
-            **_partition_metadata(partition, failed),
+            **_partition_metadata(partition),
             **(metadata or {}).get(partition.partition or "", {}),
         }
         # Each partition gets the version of its own content; an Output would give one version to the whole range.
@@ -66,11 +67,29 @@ def publish(
             )
         )
     yield from _check_results(key, report)
+    for partition, end in _ends(report, failed, inputs).items():
+        record(context, key, partition, *end)
     if report.refused:
         raise LakeError(f"{key.to_user_string()}: " + "; ".join(r.reason for r in report.refused[:20]))
     # Tells Dagster that the step is done without a second materialisation: the events above are the record.
     recorded = {SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True}
     yield dg.Output(None, output_name=key.to_python_identifier(), metadata=recorded)
+
+
+def _ends(
+    report: TableReport, failed: Mapping[str | None, list[str]], inputs: Mapping[str, str]
+) -> dict[str, tuple[Attempt, dict[str, str]]]:
+    """How the attempt at each partition ended, and why."""
+    ends: dict[str, tuple[Attempt, dict[str, str]]] = {}
+    for partition in (p.partition for p in report.partitions):
+        names = failed.get(partition)
+        why = {FAILED_CHECKS: ", ".join(names)} if names else {}
+        digest = inputs[partition or WHOLE]
+        ends[partition or WHOLE] = Attempt(digest, "failed" if names else "passed"), why
+    for refused in report.refused:
+        partition = refused.partition or WHOLE
+        ends[partition] = Attempt(inputs[partition], "refused"), {REFUSED: refused.reason}
+    return ends
 
 
 def _table_metadata(report: TableReport) -> dict[str, Any]:
@@ -99,15 +118,13 @@ def _rows_fit(partition: PartitionReport) -> CheckReport:
     return CheckReport(ROWS_FIT, partition.quarantined == 0, "WARN", partition.partition, observed)
 
 
-def _partition_metadata(partition: PartitionReport, failed: Mapping[str | None, list[str]]) -> dict[str, Any]:
+def _partition_metadata(partition: PartitionReport) -> dict[str, Any]:
     entries: dict[str, Any] = {
         "dagster/partition_row_count" if partition.partition else "dagster/row_count": partition.rows,
         "changed": partition.changed,
     }
     if partition.files or partition.quarantined:
         entries |= {"files": partition.files, "quarantined": partition.quarantined, "duplicates": partition.duplicates}
-    if names := failed.get(partition.partition):
-        entries[FAILED_CHECKS] = ", ".join(names)
     return entries
 
 

@@ -13,10 +13,12 @@ from ml_platform.gateways.jobs import Jobs, Program
 from ml_platform.gateways.lake import Lake
 from ml_platform.gateways.registry import Registry
 from ml_platform.settings import Settings
+from ml_platform.stages.attempts import WHOLE, Attempt, contents, record
+from ml_platform.stages.conditions import follow
 from ml_platform.stages.model_metadata import candidate_metadata, decision_metadata
 from ml_platform.stages.partitions import day_keys
 from ml_platform.stages.roles import roles
-from ml_platform.stages.upstream_gate import require_partitions
+from ml_platform.stages.upstream import Inputs, Upstream
 from ml_platform.training.contract import (
     CompareReport,
     CompareRequest,
@@ -51,11 +53,11 @@ def build(product: ProductSpec) -> tuple[list[dg.AssetsDefinition], list[dg.Asse
 
 
 def _candidate(product: ProductSpec) -> dg.AssetsDefinition:
-    features = dg.AssetKey(keys.features(product.name))
+    features = keys.features(product.name)
 
     @dg.asset(
         key=dg.AssetKey(keys.candidate(product.name)),
-        deps=[features],
+        deps=[dg.AssetKey(features)],
         description=product.model.description,
         group_name="model",
         kinds={"mlflow", product.model.estimator.split(".")[0]},
@@ -72,7 +74,7 @@ def _candidate(product: ProductSpec) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         window = _window(context.instance, product, config.end)
         days = day_keys(product, date.fromisoformat(window.start), date.fromisoformat(window.end))
-        require_partitions(context.instance, features, days)
+        Inputs(product, [Upstream(features)]).require(context.instance, days)
         request = _training_request(product, lake, settings, window)
         report = from_dict(TrainingReport, jobs.run(context, Program.TRAIN, request))
         return dg.MaterializeResult(
@@ -124,15 +126,17 @@ def _gate(product: ProductSpec) -> dg.AssetChecksDefinition:
 
 
 def _champion(product: ProductSpec) -> dg.AssetsDefinition:
+    inputs = Inputs(product, [Upstream(keys.candidate(product.name), daily=False)])
+
     @dg.asset(
         key=dg.AssetKey(keys.champion(product.name)),
-        deps=[dg.AssetKey(keys.candidate(product.name))],
+        deps=inputs.deps,
         description="The version that serves: the newest candidate that the gate let through.",
         group_name="model",
         kinds={"mlflow"},
         owners=product.owners,
         tags={"product": product.name},
-        automation_condition=dg.AutomationCondition.eager() & dg.AutomationCondition.all_deps_blocking_checks_passed(),
+        automation_condition=follow(inputs) & dg.AutomationCondition.all_deps_blocking_checks_passed(),
     )
     def champion(
         context: dg.AssetExecutionContext,
@@ -140,12 +144,14 @@ def _champion(product: ProductSpec) -> dg.AssetsDefinition:
         settings: dg.ResourceParam[Settings],
         registry: dg.ResourceParam[Registry],
     ) -> dg.MaterializeResult:
+        read = inputs.digest_now(context.instance)
         version = candidate_version(context.instance, product)
         if config.approve_version:
             _approve(registry, product, version, config)
         before = registry.champion(product.name)
         # Asks the registry, not this run: a version that the gate refused in any run is refused here.
         registry.promote(product.name, version)
+        record(context, context.asset_key, WHOLE, Attempt(read, "passed"), {})
         return dg.MaterializeResult(
             metadata={
                 "version": version,
@@ -192,7 +198,7 @@ def _window(instance: dg.DagsterInstance, product: ProductSpec, end: str) -> Day
 
 def _last_mature_day(instance: dg.DagsterInstance, product: ProductSpec) -> date:
     key = dg.AssetKey(keys.features(product.name))
-    done = instance.get_materialized_partitions(key)
+    done = contents(instance, key)
     if not done:
         raise GateError(f"{key.to_user_string()} has no partition: materialise some days first")
     return date.fromisoformat(max(done)) - timedelta(days=product.monitors.performance.maturity_days)

@@ -169,6 +169,6 @@ def test_where_the_gate_asks_a_person_may_approve_that_version_and_only_that(tra
 def test_training_on_a_day_that_failed_its_checks_is_refused(trained):
     trained.jobs.answers["BUILD_FEATURES"] = lambda request: table_report(request, {"2013-01-09": "label_is_binary"})
     trained.materialise("features/flight_delays", "2013-01-09")
-    assert "features/flight_delays failed ERROR checks: 2013-01-09 label_is_binary" in trained.error(
+    assert "features/flight_delays did not pass: 2013-01-09 failed label_is_binary" in trained.error(
         trained.materialise(CANDIDATE)
     )

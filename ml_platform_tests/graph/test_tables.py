@@ -59,7 +59,7 @@ def test_a_day_that_failed_an_error_check_holds_every_day_that_reads_it_in_a_lat
     lake.jobs.answers["INGEST"] = lambda request: table_report(request, {"2013-01-05": "origin_is_known"})
     lake.materialise("lake/flights", "2013-01-01", "2013-01-20")
     held = lake.materialise("features/flight_delays", "2013-01-14")
-    assert "lake/flights failed ERROR checks: 2013-01-05 origin_is_known" in lake.error(held)
+    assert "lake/flights did not pass: 2013-01-05 failed origin_is_known" in lake.error(held)
     assert lake.materialise("features/flight_delays", "2013-01-04").success, "does not read the 5th"
     assert lake.materialise("features/flight_delays", "2013-01-15").success, "looks back nine days, not ten"
 
