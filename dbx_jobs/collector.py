@@ -1,7 +1,7 @@
 """Finds and reads the files of Azure ML's data collector: one JSON record a line, in a folder for each hour of UTC."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -11,6 +11,8 @@ from pyspark.sql import functions as F
 from dbx_jobs.contract import LOG_SLACK as SLACK
 from dbx_jobs.contract import Days
 from dbx_jobs.errors import DataError
+from dbx_jobs.runtime import on_a_cluster
+from dbx_jobs.storage import list_files, list_folders
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -45,12 +47,23 @@ def files_of(spark: "SparkSession", collector_uri: str, hours: Iterable[datetime
     root = collector_uri.rstrip("/")
     folders = {hour.strftime(_HOUR_FOLDER) for hour in hours}
     found = set()
-    for utc_day in sorted({folder[:10] for folder in folders}):
-        for path in _matching(spark, f"{root}/*/model_*/{utc_day}/*/*.jsonl"):
-            match = re.search(_FILE, path)
-            if match and "/".join(match.group(3, 4, 5, 6)) in folders:
-                found.add(f"{root}/{match[0]}")
+    for path in _paths(spark, root, sorted({folder[:10] for folder in folders})):
+        match = re.search(_FILE, path)
+        if match and "/".join(match.group(3, 4, 5, 6)) in folders:
+            found.add(f"{root}/{match[0]}")
     return sorted(found)
+
+
+def _paths(spark: "SparkSession", root: str, utc_days: list[str]) -> Iterator[str]:
+    """The files of all deployments and collections on these days, `yyyy/MM/dd`."""
+    if on_a_cluster():
+        for day in utc_days:
+            yield from _matching(spark, f"{root}/*/model_*/{day}/*/*.jsonl")
+        return
+    places = [f"{name}/{collection}" for name in list_folders(root) for collection in (INPUTS, OUTPUTS)]
+    for path, size in list_files(spark, root, [f"{place}/{day}" for place in places for day in utc_days]):
+        if size:
+            yield path
 
 
 def read_lines(spark: "SparkSession", files: list[str]) -> "DataFrame":

@@ -33,8 +33,9 @@ class InferenceLogRequest:
 class GroundTruthRequest:
     """Join the predictions whose event falls on `days` (of `timezone`) with the labels of the feature table.
 
-    A day is final once `watermark_table` has an event, by its column `watermark_column`, `maturity_days` or more after
-    the day's end. Predictions are logged at most `lead_days` days before the day of their event.
+    A day is final once it has labels and `watermark_table` has an event, by its column `watermark_column`,
+    `maturity_days` or more after the day's end. Rows keep the watermark at which they became known. Predictions are
+    logged at most `lead_days` days before the day of their event.
     """
 
     inference_log: TableInput
@@ -66,7 +67,10 @@ class ProfileRequest:
 
 @dataclass(frozen=True)
 class PerformanceRequest:
-    """Measure the predictions on the events of `days` against their ground truth, with intervals of `confidence`."""
+    """Measure the predictions on the events of `days` against their ground truth, with intervals of `confidence`.
+
+    `table_uri` holds the newest figures of each day; `ledger_uri` (empty: `<table_uri>_ledger`) each revision of them.
+    """
 
     inference_log: TableInput
     ground_truth: TableInput
@@ -75,3 +79,4 @@ class PerformanceRequest:
     days: Days
     lead_days: int = 1
     confidence: float = 0.95
+    ledger_uri: str = ""

@@ -16,6 +16,7 @@ from dbx_jobs.expectations import Suite
 from dbx_jobs.landed_partition import Outcome, check_request
 from dbx_jobs.landing import landed_files
 from dbx_jobs.outcome import outcome_frame, quarantine_of, rows_of, summaries_of
+from dbx_jobs.repeats import judge_repeats
 from dbx_jobs.runtime import materialized, run_job
 
 if TYPE_CHECKING:
@@ -45,7 +46,10 @@ def ingest(spark: "SparkSession", request: IngestRequest) -> TableReport:
         columns=_columns(request, table),
         partitions=_partitions(written, summaries, quarantined),
         refused=[RefusedPartition(day, reason) for day, reason in refused.items()],
-        checks=suite.evaluate(table, request.key, accepted),
+        checks=[
+            *suite.evaluate(table, request.key, accepted),
+            *judge_repeats(spark, request, accepted, written.version),
+        ],
         extra={
             "quarantine_version": quarantine.version,
             "quarantined": {str(d or ""): n for d, n in quarantined.items()},

@@ -1,4 +1,4 @@
-"""Measures each day's predictions against their ground truth, with intervals, from sums that Spark makes."""
+"""Measures each day's predictions against their ground truth, with intervals, and keeps every earlier result."""
 
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from dbx_jobs.contract import PARTITION_COLUMN, Days, TableReport
 from dbx_jobs.days import each_day, earlier
 from dbx_jobs.delta import read_days
 from dbx_jobs.errors import DataError
+from dbx_jobs.ledger import KNOWN_AT, record
 from dbx_jobs.metrics import Estimate, RankSums, average_precision, mean, roc_auc, share
 from dbx_jobs.monitoring_contract import PerformanceRequest
 from dbx_jobs.monitoring_table import replace_days
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
 METRICS = ("roc_auc", "average_precision", "log_loss", "brier", "base_rate", "mean_prediction")
 SUFFIXES = ("", "_low", "_high")
 METRIC_COLUMNS = tuple(f"{metric}{suffix}" for metric in METRICS for suffix in SUFFIXES)
-SCHEMA = f"{PARTITION_COLUMN} date, rows bigint, labelled bigint, final boolean, " + ", ".join(
-    f"{name} double" for name in METRIC_COLUMNS
-)
+COUNTS = ("rows bigint", "labelled bigint", "final boolean", "model_version string")
+"""`model_version` is that of all of the day's predictions, null when several versions made them."""
+FIGURES = ", ".join([*COUNTS, *(f"{name} double" for name in METRIC_COLUMNS)])
 DECIMALS = 12
 """Of every sum and metric. Sail reads a double that is the only value of its file from the file's statistics, and these
 are exact to about 15 digits only."""
@@ -32,29 +33,45 @@ CLIP = 1e-7
 
 
 def build_performance(spark: "SparkSession", request: PerformanceRequest) -> TableReport:
-    """Replace the days' rows of metrics; `extra` has them by day. A day without predictions is not final."""
+    """Replace the days' rows of metrics; `extra` has them by day, with their `revision` in the ledger.
+
+    A day without predictions is not final. The ledger is written first: it has whatever the table ever shows.
+    """
     truth = read_days(spark, request.ground_truth.uri, request.days, request.ground_truth.version)
     logged_on = Days(earlier(request.days.start, request.lead_days), request.days.end)
     log = read_days(spark, request.inference_log.uri, logged_on, request.inference_log.version)
+    if KNOWN_AT not in truth.columns:
+        raise DataError(f"{request.ground_truth.uri} has no column {KNOWN_AT!r}; build the ground truth again")
     sums = day_sums(scores(scored(truth, log, request.label)))
     found = {str(row[PARTITION_COLUMN]): row for row in sums.collect()}
     for day, row in found.items():
         _refuse_unfit(day, row, request)
-    extra = {day: measure(found.get(day), request.confidence) for day in each_day(request.days)}
-    rows = [(date.fromisoformat(day), *values.values()) for day, values in extra.items()]
-    return replace_days(spark, spark.createDataFrame(rows, SCHEMA), request.table_uri, request.days, extra=extra)
+    measured = {day: measure(found.get(day), request.confidence) for day in each_day(request.days)}
+    known_at = {day: row["known_at"] for day, row in found.items()}
+    ledger = request.ledger_uri or f"{request.table_uri}_ledger"
+    revisions = record(spark, ledger, request.days, FIGURES, measured, known_at)
+    rows = [(date.fromisoformat(day), *values.values()) for day, values in measured.items()]
+    table = spark.createDataFrame(rows, f"{PARTITION_COLUMN} date, {FIGURES}")
+    extra = {day: values | {"revision": revisions[day]} for day, values in measured.items()}
+    return replace_days(spark, table, request.table_uri, request.days, extra=extra)
 
 
 def scored(truth: "DataFrame", log: "DataFrame", label: str) -> "DataFrame":
-    """One row a prediction with ground truth: day (of the event), final, label, probability (null: not in the log)."""
-    joined = truth.join(log.select("prediction_id", "probability"), "prediction_id", "left")
-    return joined.select(PARTITION_COLUMN, "final", F.col(label).alias("label"), "probability")
+    """One row a prediction with ground truth: day (of the event), final, known_at (microseconds), label, and from the
+    log, null where it is not there: probability and model_version.
+    """
+    joined = truth.join(log.select("prediction_id", "probability", "model_version"), "prediction_id", "left")
+    label_column, known_at = F.col(label).alias("label"), F.unix_micros("known_at").alias("known_at")
+    return joined.select(PARTITION_COLUMN, "final", known_at, label_column, "probability", "model_version")
 
 
 def scores(rows: "DataFrame") -> "DataFrame":
     """Rows counted by score: equal scores share a rank, so that ties cost nothing and count half, as they must."""
     counted = rows.groupBy(PARTITION_COLUMN, "probability").agg(
         F.min(F.col("final").cast("int")).alias("final"),
+        F.max("known_at").alias("known_at"),
+        F.min("model_version").alias("first_version"),
+        F.max("model_version").alias("last_version"),
         F.count(F.lit(1)).alias("rows"),
         F.count("label").alias("labelled"),
         F.count_if(F.col("label") == 1).alias("pos"),
@@ -84,6 +101,9 @@ def day_sums(counted: "DataFrame") -> "DataFrame":
     precision = F.coalesce(found / F.nullif(found + F.col("neg_above") + F.col("neg"), F.lit(0)), F.lit(0.0))
     return ranks.groupBy(PARTITION_COLUMN).agg(
         F.min("final").alias("final"),
+        F.max("known_at").alias("known_at"),
+        F.min("first_version").alias("first_version"),
+        F.max("last_version").alias("last_version"),
         *(F.sum(name).alias(name) for name in ("rows", "labelled", "pos", "neg")),
         F.sum(F.when(p.isNull(), F.col("rows")).otherwise(0)).alias("unlogged"),
         F.sum(F.col("pos") * F.col("up")).alias("placements"),
@@ -98,7 +118,7 @@ def day_sums(counted: "DataFrame") -> "DataFrame":
 def measure(row: "Row | None", confidence: float) -> dict[str, Any]:
     """The table's columns after `day`, from a day's sums (None: no predictions)."""
     if row is None:
-        return {"rows": 0, "labelled": 0, "final": False} | dict.fromkeys(METRIC_COLUMNS)
+        return {"rows": 0, "labelled": 0, "final": False, "model_version": None} | dict.fromkeys(METRIC_COLUMNS)
     positives, negatives, labelled = row["pos"], row["neg"], row["pos"] + row["neg"]
     ranks = RankSums(positives, negatives, row["placements"], int(row["up_squares"]), int(row["down_squares"]))
     means = {
@@ -118,7 +138,9 @@ def measure(row: "Row | None", confidence: float) -> dict[str, Any]:
         for name, e in estimates.items()
         for suffix, value in zip(SUFFIXES, _values(e), strict=True)
     }
-    return {"rows": row["rows"], "labelled": labelled, "final": bool(row["final"])} | metrics
+    version = row["first_version"] if row["first_version"] == row["last_version"] else None
+    counts = {"rows": row["rows"], "labelled": labelled, "final": bool(row["final"]), "model_version": version}
+    return counts | metrics
 
 
 def _refuse_unfit(day: str, row: "Row", request: PerformanceRequest) -> None:

@@ -11,7 +11,17 @@ from ml_platform.components.expectations import load_expectations
 from ml_platform.components.scaffolder import ModelProductScaffolder
 from ml_platform.core import keys
 from ml_platform.core.product import ProductSpec
-from ml_platform.stages import backfills, conditions, features, lake, landing, monitoring, serving, training
+from ml_platform.stages import (
+    backfills,
+    conditions,
+    features,
+    lake,
+    landing,
+    monitoring,
+    retraining,
+    serving,
+    training,
+)
 
 EXPECTATIONS_FILE = "expectations.yaml"
 
@@ -44,6 +54,7 @@ def product_definitions(product: ProductSpec, folder: Path) -> dg.Definitions:
     tables = {f"lake/{source}" for source in product.sources} | {features_table}
     expectations = load_expectations(folder / EXPECTATIONS_FILE, tables)
     models, gates = training.build(product)
+    decision, actor = retraining.build(product)
     tables = {keys.features(product.name): features.reads(product)} | monitoring.reads(product)
     followed = {path: inputs for path, inputs in tables.items() if any(u.followed for u in inputs.upstream)}
     return dg.Definitions(
@@ -53,8 +64,9 @@ def product_definitions(product: ProductSpec, folder: Path) -> dg.Definitions:
             *models,
             *serving.build(product),
             *monitoring.build(product),
+            decision,
         ],
         asset_checks=gates,
-        sensors=[*landing.build(product), conditions.sensor(product)],
+        sensors=[*landing.build(product), conditions.sensor(product), actor],
         schedules=backfills.build(product, followed),
     )

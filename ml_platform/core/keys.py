@@ -30,6 +30,11 @@ def endpoint(product: str) -> AssetPath:
     return ("endpoints", product)
 
 
+def retrain_decision(product: str) -> AssetPath:
+    """The decision whether to train again."""
+    return ("monitoring", product, "retrain_decision")
+
+
 def monitoring(product: str, table: str) -> AssetPath:
     """A monitoring table of a product: inference_log, ground_truth, drift or performance."""
     return ("monitoring", product, table)

@@ -69,6 +69,9 @@ class SourceSpec(Spec):
     key: list[ColumnName] = Field(min_length=1, description="Columns that identify a row.")
     event_time: EventTimeSpec | None = None
     late_days: int = Field(default=0, ge=0, le=60, description="For how many days after its day a row may still come.")
+    new_within_days: int = Field(
+        default=0, ge=0, le=60, description="A day that repeats one of so many days before it, but for the date, fails."
+    )
 
     @model_validator(mode="after")
     def _columns_exist(self) -> "SourceSpec":

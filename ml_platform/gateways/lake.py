@@ -80,6 +80,26 @@ class Lake:
         days = [("day", ">=", date.fromisoformat(start)), ("day", "<=", date.fromisoformat(end))]
         return self._open(key).to_pyarrow_table(filters=days).to_pylist()
 
+    def write_text(self, path: str, text: str) -> None:
+        """Write a small document, `path` being relative to the lake; it appears whole or not at all."""
+        import fsspec
+
+        filesystem, target = fsspec.url_to_fs(f"{self.uri}/{path}", **self.storage_options)
+        filesystem.makedirs(target.rsplit("/", 1)[0], exist_ok=True)
+        unfinished = f"{target}.part"
+        filesystem.pipe_file(unfinished, text.encode())
+        filesystem.mv(unfinished, target)
+
+    def read_text(self, path: str) -> str:
+        """A document that `write_text` wrote. Raises LakeError when there is none."""
+        import fsspec
+
+        filesystem, target = fsspec.url_to_fs(f"{self.uri}/{path}", **self.storage_options)
+        try:
+            return filesystem.cat_file(target).decode()
+        except FileNotFoundError as error:
+            raise LakeError(f"There is no {path} in the lake {self.uri}") from error
+
     def _files(self, folder: str, deep: bool = True) -> list[dict[str, Any]]:
         """What fsspec says about each file in a folder; nothing when there is no such folder."""
         import fsspec

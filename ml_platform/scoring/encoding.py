@@ -10,7 +10,8 @@ import numpy as np
 MODEL_FILE = "model.onnx"
 SIGNATURE_FILE = "signature.json"
 BASELINE_FILE = "baseline.json"
-"""The files of a serving directory; the baseline is for monitoring, the server does not read it."""
+REFERENCE_FILE = "reference.json"
+"""The files of a serving directory; baseline and reference are for monitoring, the server does not read them."""
 
 OUTPUT = "probability"
 """The name under which our models report their probability, to callers and in the inference log."""

@@ -1,6 +1,7 @@
 """Landed files become Delta tables: one asset a source."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import dagster as dg
 
@@ -11,7 +12,7 @@ from ml_platform.gateways.jobs import Jobs, Program
 from ml_platform.gateways.lake import NOTHING, Lake
 from ml_platform.stages.attempts import WHOLE
 from ml_platform.stages.partitions import daily, days_of
-from ml_platform.stages.table_asset import Events, check_specs, publish, rows_fit_spec
+from ml_platform.stages.table_asset import Events, check_specs, landed_specs, publish, rows_are_distinct
 
 
 def build(product: ProductSpec, expectations: Mapping[str, Sequence[Expectation]]) -> list[dg.AssetsDefinition]:
@@ -40,7 +41,7 @@ def _source_table(
     @dg.multi_asset(
         name=f"lake_{name}",
         specs=[spec],
-        check_specs=[*check_specs(key, expectations), rows_fit_spec(key)],
+        check_specs=[*check_specs(key, expectations), *landed_specs(key, source.new_within_days)],
         backfill_policy=dg.BackfillPolicy.single_run() if is_daily else None,
         pool=f"table_lake_{name}",
     )
@@ -51,16 +52,18 @@ def _source_table(
         read = {
             partition: landed.get(partition, NOTHING) for partition in (context.partition_keys if days else [WHOLE])
         }
-        request = _request(lake, name, source, days, expectations)
+        request = ingest_request(lake, name, source, days, expectations)
         report = from_dict(TableReport, jobs.run(context, Program.INGEST, request))
+        report = replace(report, checks=[*report.checks, *map(rows_are_distinct, report.partitions)])
         yield from publish(context, key, report, read, quarantine=request.quarantine_uri)
 
     return ingest
 
 
-def _request(
+def ingest_request(
     lake: Lake, name: str, source: SourceSpec, days: Days | None, expectations: Sequence[Expectation]
 ) -> IngestRequest:
+    """What the ingest of the source `name` is asked; `days` is None for a snapshot."""
     event_time = source.event_time
     return IngestRequest(
         source=name,
@@ -73,4 +76,5 @@ def _request(
         event_time=EventTime(**event_time.model_dump()) if event_time else None,
         partition_date=event_time.date if event_time else [],
         expectations=list(expectations),
+        new_within_days=source.new_within_days,
     )

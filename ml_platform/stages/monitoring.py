@@ -195,10 +195,12 @@ def _performance(product: ProductSpec) -> dg.AssetsDefinition:
             label=product.model.label,
             days=days,
             lead_days=LEAD_DAYS,
+            ledger_uri=lake.table(keys.monitoring(product.name, "ledger")),
         )
         report = from_dict(TableReport, jobs.run(context, Program.PERFORMANCE, request))
         checks = [_performance_check(product, day, row) for day, row in report.extra.items()]
-        metadata: dict[str, Entries] = {day: _known(row) for day, row in report.extra.items()}
+        ledger = {"ledger": request.ledger_uri}
+        metadata: dict[str, Entries] = {day: _known(row) | ledger for day, row in report.extra.items()}
         metrics: list[MetricName] = sorted({product.model.metric.name, *policy.floors, *policy.ceilings})
         trend = plots.performance_over_time(lake.rows(path, *_trend(product, days)), metrics, policy)
         metadata[days.end] |= {"performance over time": dg.MetadataValue.md(trend)}

@@ -1,5 +1,7 @@
 """The champion is served: the real-time endpoint of a product."""
 
+from collections.abc import Iterator
+
 import dagster as dg
 
 from ml_platform.core import keys
@@ -33,7 +35,7 @@ def build(product: ProductSpec) -> list[dg.AssetsDefinition]:
         registry: dg.ResourceParam[Registry],
         endpoints: dg.ResourceParam[Endpoints],
         settings: dg.ResourceParam[Settings],
-    ) -> dg.MaterializeResult:
+    ) -> Iterator[dg.MaterializeResult]:
         read = inputs.digest_now(context.instance)
         champion = registry.champion(product.name)
         if champion is None:
@@ -55,8 +57,7 @@ def build(product: ProductSpec) -> list[dg.AssetsDefinition]:
                 replay_clock=settings.replay_clock,
             )
         )
-        record(context, context.asset_key, WHOLE, Attempt(read, "passed"), {})
-        return dg.MaterializeResult(
+        yield dg.MaterializeResult(
             metadata={
                 "scoring_uri": dg.MetadataValue.url(state.scoring_uri),
                 "version": champion.version,
@@ -65,5 +66,6 @@ def build(product: ProductSpec) -> list[dg.AssetsDefinition]:
             },
             data_version=dg.DataVersion(champion.version),
         )
+        record(context, context.asset_key, WHOLE, Attempt(read, "passed"), {})
 
     return [endpoint]

@@ -13,7 +13,7 @@ from dbx_jobs.contract import CheckReport, Expectation, PartitionReport, TableRe
 from ml_platform.errors import LakeError
 from ml_platform.stages.attempts import FAILED_CHECKS, REFUSED, WHOLE, Attempt, record
 
-ROWS_FIT = "rows_fit"
+ROWS_FIT, ROWS_ARE_DISTINCT, ROWS_ARE_NEW = "rows_fit", "rows_are_distinct", "rows_are_new"
 
 Events = Iterator[dg.Output | dg.AssetCheckResult]
 
@@ -32,8 +32,22 @@ def check_specs(key: dg.AssetKey, expectations: Sequence[Expectation]) -> list[d
 
 
 def rows_fit_spec(key: dg.AssetKey) -> dg.AssetCheckSpec:
-    """The check of a table whose job sends what does not fit to a quarantine: it warns when there was any."""
-    return dg.AssetCheckSpec(ROWS_FIT, asset=key, description="No row went to the quarantine.")
+    """The check of a table whose job sends what does not fit to a quarantine: ERROR when that was most of it."""
+    description = "No row went to the quarantine; ERROR when most rows did."
+    return dg.AssetCheckSpec(ROWS_FIT, asset=key, blocking=True, description=description)
+
+
+def landed_specs(key: dg.AssetKey, new_within_days: int) -> list[dg.AssetCheckSpec]:
+    """The checks of what landed: that it fits, did not come twice, and is not that of an earlier day again."""
+    distinct = "Fewer than half as many exact duplicates were dropped as rows are left."
+    specs = [
+        rows_fit_spec(key),
+        dg.AssetCheckSpec(ROWS_ARE_DISTINCT, asset=key, blocking=True, description=distinct),
+    ]
+    if new_within_days:
+        new = f"Fewer than half of the rows are, but for their date, those of one of the {new_within_days} days before."
+        specs.append(dg.AssetCheckSpec(ROWS_ARE_NEW, asset=key, blocking=True, description=new))
+    return specs
 
 
 def publish(
@@ -51,7 +65,7 @@ def publish(
     `rows_fit_spec`. Raises LakeError, after everything is recorded, when the job refused a partition.
     """
     if quarantine:
-        report = replace(report, checks=[*report.checks, *map(_rows_fit, report.partitions)])
+        report = replace(report, checks=[*report.checks, *map(rows_fit, report.partitions)])
     failed = _failed_checks(report.checks)
     shared = _table_metadata(report) | ({"quarantine": quarantine} if quarantine else {})
     for partition in report.partitions:
@@ -113,9 +127,18 @@ def _column_lineage(report: TableReport) -> dict[str, list[dg.TableColumnDep]]:
     return lineage
 
 
-def _rows_fit(partition: PartitionReport) -> CheckReport:
+def rows_fit(partition: PartitionReport) -> CheckReport:
+    """What went to the quarantine: a few lines are a warning, most of a partition is not."""
     observed = f"{partition.quarantined} of {partition.rows + partition.quarantined} rows in quarantine"
-    return CheckReport(ROWS_FIT, partition.quarantined == 0, "WARN", partition.partition, observed)
+    severity = "ERROR" if partition.quarantined > partition.rows else "WARN"
+    return CheckReport(ROWS_FIT, partition.quarantined == 0, severity, partition.partition, observed)
+
+
+def rows_are_distinct(partition: PartitionReport) -> CheckReport:
+    """Whether a partition came twice: its content is right, but whoever sent it must look."""
+    observed = f"{partition.duplicates} exact duplicates of {partition.rows} rows were dropped"
+    passed = 2 * partition.duplicates < max(partition.rows, 1)
+    return CheckReport(ROWS_ARE_DISTINCT, passed, "ERROR", partition.partition, observed)
 
 
 def _partition_metadata(partition: PartitionReport) -> dict[str, Any]:

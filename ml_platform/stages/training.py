@@ -1,5 +1,6 @@
 """The feature table becomes a candidate, the gate judges it, and what passes becomes the champion."""
 
+from collections.abc import Iterator
 from datetime import date, timedelta
 
 import dagster as dg
@@ -143,7 +144,7 @@ def _champion(product: ProductSpec) -> dg.AssetsDefinition:
         config: Approval,
         settings: dg.ResourceParam[Settings],
         registry: dg.ResourceParam[Registry],
-    ) -> dg.MaterializeResult:
+    ) -> Iterator[dg.MaterializeResult]:
         read = inputs.digest_now(context.instance)
         version = candidate_version(context.instance, product)
         if config.approve_version:
@@ -151,8 +152,7 @@ def _champion(product: ProductSpec) -> dg.AssetsDefinition:
         before = registry.champion(product.name)
         # Asks the registry, not this run: a version that the gate refused in any run is refused here.
         registry.promote(product.name, version)
-        record(context, context.asset_key, WHOLE, Attempt(read, "passed"), {})
-        return dg.MaterializeResult(
+        yield dg.MaterializeResult(
             metadata={
                 "version": version,
                 "previous_version": before.version if before else "none",
@@ -160,6 +160,7 @@ def _champion(product: ProductSpec) -> dg.AssetsDefinition:
             },
             data_version=dg.DataVersion(version),
         )
+        record(context, context.asset_key, WHOLE, Attempt(read, "passed"), {})
 
     return champion
 

@@ -19,6 +19,7 @@ from ml_platform.training.data import Rows, read_rows, split_by_time
 from ml_platform.training.export import check_parity, write_serving_directory
 from ml_platform.training.learning import Fitted, Judged, fit, importances, judge
 from ml_platform.training.program import Progress, run_program
+from ml_platform.training.reference import write_reference
 from ml_platform.training.tracking import REPORT_PATH, TrainingRun, fingerprint, report_bytes
 
 
@@ -54,8 +55,11 @@ def _train(request: TrainingRequest, run: TrainingRun, scratch: Path, log: Progr
     write_serving_directory(fitted.estimator, fitted.platt, signature, serving)
     parity = check_parity(fitted.estimator, fitted.platt, serving, matrix)
     write_baseline(known, judged.score, signature, serving)
+    weight = importances(request, split.holdout, matrix, fitted)
+    by_feature = dict(zip(signature.names, map(float, weight), strict=True))
+    write_reference(serving, request.window.end, split.holdout.day, split.holdout.label, judged.score, by_feature)
     log(f"exported to ONNX, largest difference {parity:.1e}")
-    pictures = _pictures(request, split.holdout, matrix, fitted, judged, signature)
+    pictures = _pictures(request, split.holdout, weight, fitted, judged, signature)
     parts = split.parts()
     report = TrainingReport(
         model=request.tracking.model,
@@ -114,13 +118,13 @@ def _categories(rows: Rows, name: str) -> tuple[str, ...]:
 
 
 def _pictures(
-    request: TrainingRequest, holdout: Rows, matrix: np.ndarray, fitted: Fitted, judged: Judged, signature: Signature
+    request: TrainingRequest, holdout: Rows, weight: np.ndarray, fitted: Fitted, judged: Judged, signature: Signature
 ) -> dict[str, bytes]:
     name = request.metric.name
     pictures = {
         "curves": plots.curves(holdout.label, judged.score),
         "calibration": plots.calibration_curve(holdout.label, judged.score, judged.raw),
-        "importances": plots.importances(list(signature.names), importances(request, holdout, matrix, fitted), name),
+        "importances": plots.importances(list(signature.names), weight, name),
     }
     if judged.slices:
         pictures["slices"] = plots.slice_metrics(judged.slices, judged.metrics[name].point, name)

@@ -40,6 +40,13 @@ LINEAGE = {
         "monitoring/flight_delays/ground_truth",
         "monitoring/flight_delays/inference_log",
     ],
+    "monitoring/flight_delays/retrain_decision": [
+        "features/flight_delays",
+        "lake/flights",
+        "lake/weather",
+        "monitoring/flight_delays/drift",
+        "monitoring/flight_delays/performance",
+    ],
 }
 
 

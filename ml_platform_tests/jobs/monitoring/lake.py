@@ -86,7 +86,7 @@ class Lake:
 
     def performance_request(self, days: Days = DAYS, table: str = "performance") -> PerformanceRequest:
         inputs = (TableInput(self.uri("log")), TableInput(self.uri("truth")))
-        return PerformanceRequest(*inputs, self.uri(table), "delayed", days)
+        return PerformanceRequest(*inputs, self.uri(table), "delayed", days, ledger_uri=self.uri(f"{table}_ledger"))
 
 
 def each_day(days: Days = DAYS) -> list[Days]:
@@ -105,4 +105,5 @@ TABLES = {
     "truth": ("prediction_id",),
     "drift": ("column", "cell"),
     "performance": (),
+    "performance_ledger": ("revision",),
 }

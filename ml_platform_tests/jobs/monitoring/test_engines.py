@@ -1,5 +1,6 @@
 """The monitoring jobs' transformations give equal values on Sail and on JVM Spark, which Databricks is."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from dbx_jobs.baseline import parse_baseline
 from dbx_jobs.contract import Days
-from dbx_jobs.jobs.ground_truth import join_labels
+from dbx_jobs.jobs.ground_truth import date_rows, join_labels
 from dbx_jobs.jobs.inference_log import log_of, logged_fields, parsed_lines, predictions_of, quarantine_of, repeats_of
 from dbx_jobs.jobs.performance import day_sums, measure, scored, scores
 from dbx_jobs.jobs.profile import complete, count_cells
@@ -61,12 +62,18 @@ def test_a_day_without_files_is_empty_on_both(sail: SparkSession, jvm: SparkSess
 
 
 def test_ground_truth_is_equal(sail: SparkSession, jvm: SparkSession, done: Lake, tmp_path: Path):
-    def truth(spark: SparkSession, final: set[str]) -> list[tuple[Any, ...]]:
-        log, features = (read(spark, done, name, tmp_path) for name in ("log", "features"))
-        return values(join_labels(log, features, done.truth_request(), final))
+    watermark = datetime(2013, 4, 5, 1, 2, 3, 456789, tzinfo=UTC)
 
-    for final in (set(), {"2013-04-01", "2013-04-02"}):
-        assert truth(sail, final) == truth(jvm, final) != []
+    def truth(spark: SparkSession, matured: set[str], kept: list[str]) -> list[tuple[Any, ...]]:
+        log, features = (read(spark, done, name, tmp_path) for name in ("log", "features"))
+        rows = join_labels(log, features, done.truth_request(), matured)
+        known = read(spark, done, "truth", tmp_path).select(*kept) if kept else None
+        return values(date_rows(rows, known, "delayed", watermark))
+
+    columns = ["day", "prediction_id", "delayed", "final"]
+    for kept in ([], columns, [*columns, "label_known_at", "known_at"]):
+        for matured in (set(), {"2013-04-01", "2013-04-02"}):
+            assert truth(sail, matured, kept) == truth(jvm, matured, kept) != []
 
 
 def test_histograms_are_equal(sail: SparkSession, jvm: SparkSession, done: Lake, tmp_path: Path):
@@ -83,7 +90,8 @@ def test_performance_is_equal(sail: SparkSession, jvm: SparkSession, done: Lake,
     def metrics(spark: SparkSession) -> list[dict[str, Any]]:
         truth, log = (read(spark, done, name, tmp_path) for name in ("truth", "log"))
         sums = day_sums(scores(scored(truth, log, "delayed"))).collect()
-        return [measure(row, 0.95) for row in sorted(sums, key=lambda row: row["day"])]
+        ordered = sorted(sums, key=lambda row: row["day"])
+        return [measure(row, 0.95) | {"known_at": row["known_at"]} for row in ordered]
 
     for ours, theirs in zip(metrics(sail), metrics(jvm), strict=True):
         assert ours == pytest.approx(theirs, abs=1e-10)

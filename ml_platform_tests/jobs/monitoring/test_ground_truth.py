@@ -77,3 +77,49 @@ def test_a_watermark_column_that_is_not_there_is_refused_with_what_is(sail: Spar
     request = replace(done.truth_request(), watermark_column="landed_at")
     with pytest.raises(DataError, match="no column 'landed_at'.*sched_dep_at"):
         build_ground_truth(sail, request)
+
+
+def days_of_labels(sail: SparkSession, lake: Lake, flights: Any, last: date, day: Days) -> Any:
+    """The ground truth of `day` once the feature table has the flights up to `last`."""
+    collected.write_features(flights[flights["day"] <= last], lake.root / "features")
+    build_ground_truth(sail, lake.truth_request(day))
+    return lake.read("truth", "flight_id")
+
+
+def newest(flights: Any, last: date) -> pd.Timestamp:
+    return flights[flights["day"] <= last]["sched_dep_at"].max()
+
+
+def test_a_label_keeps_the_time_at_which_it_became_known(sail: SparkSession, small: Lake, flights: Any):
+    build_log(sail, small.log_request(each_day()[0]))
+    cancelled, wrong = small.rows["flight_id"].iloc[:2]
+    flights = flights.assign(delayed=flights["delayed"].mask(flights["flight_id"] == cancelled))
+    first, second, third = (date(2013, 4, n) for n in (1, 2, 3))
+    days_of_labels(sail, small, flights, first, each_day()[0])
+    later = days_of_labels(sail, small, flights, second, each_day()[0])
+    assert later[later["label_known_at"].isna()]["flight_id"].tolist() == [cancelled]
+    assert set(later["label_known_at"].dropna()) == {newest(flights, first)}
+
+    corrected = flights.assign(delayed=flights["delayed"].mask(flights["flight_id"] == wrong, 1 - flights["delayed"]))
+    truth = days_of_labels(sail, small, corrected, third, each_day()[0]).set_index("flight_id")
+    assert truth.loc[wrong, "label_known_at"] == newest(flights, third)
+    others = truth[truth.index != wrong]
+    assert set(others["label_known_at"].dropna()) == {newest(flights, first)}
+    assert set(truth["known_at"]) == {newest(flights, third)} and truth["final"].all()
+
+
+def test_a_watermark_that_moves_on_changes_nothing_by_itself(sail: SparkSession, small: Lake, flights: Any):
+    build_log(sail, small.log_request(each_day()[0]))
+    before = days_of_labels(sail, small, flights, date(2013, 4, 3), each_day()[0])
+    version = small.version("truth")
+    pd.testing.assert_frame_equal(days_of_labels(sail, small, flights, date(2013, 4, 4), each_day()[0]), before)
+    assert small.version("truth") == version
+
+
+def test_a_day_whose_labels_are_missing_is_not_final_however_late_it_is(sail: SparkSession, small: Lake, flights: Any):
+    day = each_day()[0]
+    build_log(sail, small.log_request(day))
+    collected.write_features(flights[flights["day"] != date(2013, 4, 1)], small.root / "features")
+    found = build_ground_truth(sail, small.truth_request(day)).extra[day.start]
+    assert (found["predictions"], found["labelled"], found["final"]) == (len(small.rows), 0, False)
+    assert not small.read("truth")["final"].any()

@@ -1,6 +1,6 @@
 """Metrics of a day are scikit-learn's, missing where they do not exist."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +14,8 @@ from dbx_jobs.jobs.ground_truth import build_ground_truth
 from dbx_jobs.jobs.inference_log import build_log
 from dbx_jobs.jobs.performance import build_performance
 from ml_platform_tests.jobs.monitoring.lake import Lake, each_day, only_file
+
+COUNTS = ("rows", "labelled", "final", "model_version", "revision")
 
 
 def test_metrics_equal_scikit_learns(done: Lake):
@@ -40,9 +42,10 @@ def test_metrics_equal_scikit_learns(done: Lake):
 def performance_of(sail: SparkSession, folder: Path, labels: list[int | None], scores: list[float]) -> TableReport:
     ids = [f"p{n}" for n in range(len(labels))]
     day = [date(2013, 4, 1)] * len(labels)
-    write_deltalake(str(folder / "log"), pd.DataFrame({"day": day, "prediction_id": ids, "probability": scores}))
+    write_deltalake(str(folder / "log"), pd.DataFrame({"day": day, "prediction_id": ids, "probability": scores, "model_version": "1"}))
     label = pd.array(labels, dtype="Int32")
     truth = pd.DataFrame({"day": day, "prediction_id": ids, "delayed": label, "final": [True] * len(labels)})
+    truth["known_at"] = datetime(2013, 4, 3, tzinfo=UTC)
     write_deltalake(str(folder / "truth"), truth)
     lake = Lake(folder, truth)
     return build_performance(sail, lake.performance_request(Days("2013-04-01", "2013-04-02")))
@@ -62,7 +65,7 @@ def test_a_day_without_labels_or_predictions_has_counts_and_no_metrics(sail: Spa
     assert (unlabelled["rows"], unlabelled["labelled"], unlabelled["final"]) == (2, 0, True)
     assert (empty["rows"], empty["labelled"], empty["final"]) == (0, 0, False)
     for day in (unlabelled, empty):
-        assert {value for name, value in day.items() if name not in ("rows", "labelled", "final")} == {None}
+        assert {value for name, value in day.items() if name not in COUNTS} == {None}
 
 
 def test_probabilities_of_0_and_1_give_a_finite_log_loss(sail: SparkSession, tmp_path: Path):
@@ -84,3 +87,11 @@ def test_ground_truth_of_predictions_that_the_log_lost_is_refused(sail: SparkSes
     build_log(sail, small.log_request(day))
     with pytest.raises(DataError, match="build the ground truth of this day again"):
         build_performance(sail, small.performance_request(day))
+
+
+def test_ground_truth_from_before_the_ledger_is_refused(sail: SparkSession, tmp_path: Path):
+    truth = pd.DataFrame({"day": [date(2013, 4, 1)], "prediction_id": ["p0"], "delayed": [1], "final": [True]})
+    write_deltalake(str(tmp_path / "truth"), truth)
+    write_deltalake(str(tmp_path / "log"), truth[["day", "prediction_id"]].assign(probability=0.5, model_version="1"))
+    with pytest.raises(DataError, match="no column 'known_at'; build the ground truth again"):
+        build_performance(sail, Lake(tmp_path, truth).performance_request())
