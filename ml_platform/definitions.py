@@ -1,11 +1,13 @@
 """Composition root: settings to gateways to the products in the defs folder."""
 
 import warnings
+from typing import Any
 
 import dagster as dg
 
 from ml_platform.gateways.build import build_gateways
 from ml_platform.settings import PROJECT_ROOT, Settings
+from ml_platform.stages import alerting
 from ml_platform.stages.registry_resource import registry_resource
 
 # Said by Dagster about its own libraries; the versions are pinned.
@@ -19,8 +21,10 @@ def defs() -> dg.Definitions:
     return deployed(dg.load_from_defs_folder(path_within_project=PROJECT_ROOT), Settings())
 
 
-def deployed(products: dg.Definitions, settings: Settings) -> dg.Definitions:
-    """`products` with the gateways of the deployment that `settings` describe."""
+def deployed(products: dg.Definitions, settings: Settings, **instead: Any) -> dg.Definitions:
+    """`products` with the gateways of the deployment that `settings` describe, or with others `instead`."""
     resources = {**vars(build_gateways(settings)), "settings": settings, "registry": registry_resource(settings)}
+    resources |= instead
     # Steps only start programs and record what they report, so they need no process of their own.
-    return dg.Definitions.merge(products, dg.Definitions(resources=resources, executor=dg.in_process_executor))
+    shared = dg.Definitions(resources=resources, sensors=alerting.build(), executor=dg.in_process_executor)
+    return dg.Definitions.merge(products, shared)

@@ -4,9 +4,10 @@ import subprocess
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from ml_platform.errors import SettingsError
 
@@ -16,7 +17,8 @@ PROJECT_ROOT = Path(__file__).resolve().parent.parent
 class Settings(BaseSettings):
     """Where this deployment keeps its things. The defaults are a laptop's: everything below one folder."""
 
-    model_config = SettingsConfigDict(env_prefix="ML_PLATFORM_", frozen=True, extra="forbid")
+    # An error must not show a value: it may be a secret.
+    model_config = SettingsConfigDict(env_prefix="ML_PLATFORM_", frozen=True, extra="forbid", hide_input_in_errors=True)
 
     home: Path = Field(default=PROJECT_ROOT / ".ml_platform", description="Folder of everything that is kept.")
     lake_uri: str = Field(default="", description="Root of the lake, file:// or abfss://.")
@@ -26,8 +28,25 @@ class Settings(BaseSettings):
         default=2, ge=1, description="Threads of a training; part of what makes it repeatable."
     )
     mlflow_ui: str = Field(default="http://127.0.0.1:5000", description="Where a person opens MLflow; used in links.")
+    dagster_ui: str = Field(default="http://127.0.0.1:3000", description="Where a person opens Dagster; used in links.")
+    alert_urls: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        default=(), description="Where alerts go: URLs of Apprise, separated by blanks. None: they are only kept."
+    )
     replay_clock: bool = Field(default=False, description="Let callers of local endpoints say what time it is.")
     code_revision: str = Field(default="", description="Revision of the code, where it does not run in a git checkout.")
+
+    @field_validator("alert_urls", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        urls = value.split() if isinstance(value, str) else value
+        if isinstance(urls, list | tuple):
+            for place, url in enumerate(urls, start=1):
+                if "://" not in (url.get_secret_value() if isinstance(url, SecretStr) else str(url)):
+                    raise SettingsError(
+                        f"Part {place} of ML_PLATFORM_ALERT_URLS has no scheme: give URLs separated by blanks, "
+                        "such as json://127.0.0.1:8080/alerts"
+                    )
+        return urls
 
     @model_validator(mode="before")
     @classmethod

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from ml_platform.gateways.alerts import Alerts
 from ml_platform.gateways.endpoints import Endpoints, LocalEndpoints
 from ml_platform.gateways.jobs import Jobs, SubprocessJobs
 from ml_platform.gateways.lake import Lake
@@ -15,6 +16,7 @@ class Gateways:
     lake: Lake
     jobs: Jobs
     endpoints: Endpoints
+    alerts: Alerts
 
 
 def build_gateways(settings: Settings) -> Gateways:
@@ -24,4 +26,5 @@ def build_gateways(settings: Settings) -> Gateways:
         lake=lake,
         jobs=SubprocessJobs(),
         endpoints=LocalEndpoints(settings.home / "endpoints", lake.inference_log()),
+        alerts=Alerts(settings.home / "alerts.db", [url.get_secret_value() for url in settings.alert_urls]),
     )

@@ -29,14 +29,19 @@ from ml_platform.stages.attempts import WHOLE, Attempt, attempts, contents, reas
 FEATURES_LATE_DAYS = 45
 """So late may the features of a day be; that a source is late is found by its own declaration."""
 
+DRIFT_MARGIN_DAYS = 7
+"""Of drift, the window's days count, and those just before it show whether a column changed at once."""
+
 
 def observe(instance: dg.DagsterInstance, lake: Lake, registry: Registry, product: ProductSpec) -> Observations:
     """All that a decision may know now, from Dagster's records, the monitoring tables and the registry."""
     sources = [_source(instance, path, late) for path, late in tables(product).items()]
     as_of = max((day for source in sources for day in source.days), default=product.start.isoformat())
     champion = _champion(registry, product)
-    served = _read(instance, lake, measured(product)[1], champion, as_of)
-    counted = _read(instance, lake, measured(product)[0], champion, as_of)
+    counts, figures = measured(product)
+    recent = days_before(as_of, product.retraining.window_days + DRIFT_MARGIN_DAYS)
+    served = _read(instance, lake, figures, champion, product.start.isoformat(), as_of)
+    counted = _read(instance, lake, counts, champion, recent, as_of)
     return Observations(
         product=product.name,
         as_of=as_of,
@@ -49,12 +54,12 @@ def observe(instance: dg.DagsterInstance, lake: Lake, registry: Registry, produc
 
 
 def _read(
-    instance: dg.DagsterInstance, lake: Lake, path: keys.AssetPath, champion: Champion | None, as_of: str
+    instance: dg.DagsterInstance, lake: Lake, path: keys.AssetPath, champion: Champion | None, first: str, as_of: str
 ) -> list[dict[str, Any]]:
-    """The rows of a monitoring table since the champion was trained; none before there is one."""
+    """The rows of a monitoring table from `first` on, since the champion was trained; none before there is one."""
     if champion is None or not contents(instance, dg.AssetKey(path)):
         return []
-    return lake.rows(path, days_before(champion.trained_until, -1), as_of)
+    return lake.rows(path, max(first, days_before(champion.trained_until, -1)), as_of)
 
 
 def _source(instance: dg.DagsterInstance, path: keys.AssetPath, late_days: int) -> Source:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 
 import dagster as dg
@@ -21,6 +22,9 @@ SETTLED = timedelta(seconds=10)
 """Shorter than the overlap of two looks, so that what is not judged at one is at the next."""
 
 REASON_TAG = "ml_platform/reason"
+
+_WEIGHED = ("champion", "matured_labels", "next_allowed")
+"""Entries of a decision that its alert repeats as evidence beside the reasons."""
 
 _NAMED = 5
 _READ = {
@@ -97,10 +101,10 @@ class _Run:
             product = made.asset_key.path[-2]
             yield self._alert(
                 "decision",
-                f"decision:{product}:{facts.get('decision') or self.root}",
+                f"decision:{product}:{_cause(facts) or self.root}",
                 f"{product}: {facts['verdict']}" + (f" as of {facts['as_of']}" if "as_of" in facts else ""),
                 _CONSEQUENCE[facts["verdict"]],
-                facts.get("reasons", ""),
+                "\n".join([facts.get("reasons", ""), *(f"{n}: {facts[n]}" for n in _WEIGHED if n in facts)]),
                 f"{self.ui}/assets/{made.asset_key.to_user_string()}?view=events",
             )
 
@@ -113,7 +117,9 @@ class _Run:
         if failed and not unexplained:
             return
         assets = [key.to_user_string() for key in sorted(self.run.asset_selection or ())]
-        what = _few(assets) or self.run.job_name
+        # A job of a sensor's or schedule's own selection has no name that says anything.
+        nameless = self.run.job_name.startswith("__")
+        what = _few(assets) or (_few(list(unexplained)) if nameless else "") or self.run.job_name
         errors = [f"{step}: {first_line(error)}" for step, error in unexplained.items()]
         yield self._alert(
             "failed run",
@@ -176,6 +182,13 @@ _CONSEQUENCE = {
     "quarantine": "The data is broken: nothing is trained on it. Repair the source; the platform goes on by itself.",
     "retrain": "One run trains a candidate, and the gate decides whether it replaces the champion.",
 }
+
+
+def _cause(facts: Mapping[str, str]) -> str:
+    """A decision to retrain is acted on by its id; broken data is decided on again whenever anything else changes."""
+    if facts["verdict"] == "retrain":
+        return facts.get("decision", "")
+    return f"{facts.get('as_of')}:{sha256(facts.get('reasons', '').encode()).hexdigest()[:12]}"
 
 
 def _failed_error(evaluation: dg.AssetCheckEvaluation) -> bool:

@@ -18,6 +18,9 @@ from dbx_jobs.contract import (
 )
 from ml_platform.gateways.jobs import Program
 
+REPEATS = "rows_are_new"
+"""The check that the ingest makes itself where a source asks for it."""
+
 
 class ReportedJobs:
     """Records each request and reports `answers[program](request)`."""
@@ -41,15 +44,14 @@ def table_report(
     `failed` names an ERROR check by the day that failed it, `refused` gives reasons by day; all else passed.
     """
     days = [day for day in days_in(request.days) if day not in (refused or {})]
+    asked = [*request.expectations, *([Expectation(REPEATS, "")] if getattr(request, "new_within_days", 0) else [])]
     return TableReport(
         table_uri=request.table_uri,
         table_version=3,
         columns=[SchemaColumn("day", "date")],
         partitions=[PartitionReport(day, 9, f"content-of-{day}", True) for day in days],
         refused=[RefusedPartition(day, reason) for day, reason in (refused or {}).items()],
-        checks=[
-            _check(expectation, day, (failed or {}).get(day)) for expectation in request.expectations for day in days
-        ],
+        checks=[_check(expectation, day, (failed or {}).get(day)) for expectation in asked for day in days],
     )
 
 

@@ -10,6 +10,7 @@ import pytest
 from ml_platform.definitions import defs
 
 HEAVY = (
+    "apprise",
     "azure",
     "deltalake",
     "great_expectations",
