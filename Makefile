@@ -6,7 +6,7 @@ export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test check bench clean
+.PHONY: help demo dev test check check-assets bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -29,6 +29,11 @@ check: $(VENV)/.dev ## lint, types, architecture, declarations
 	$(BIN)/dg check defs
 	$(BIN)/dg list defs > /dev/null
 	$(BIN)/dagster definitions validate -w workspace.yaml
+
+check-assets: $(VENV)/.dev ## make a small lake of real days and evaluate the asset checks over it
+	rm -rf build/lake-home
+	ML_PLATFORM_HOME=build/lake-home $(BIN)/python -m ml_platform_tests.fixture_lake
+	ML_PLATFORM_HOME=build/lake-home $(BIN)/ml-platform check-assets --junit build/asset-checks.xml
 
 bench: $(VENV)/.dev ## measure: every figure against a peer or a limit in the same run
 	$(BIN)/python -m benchmarks.model_quality

@@ -1,12 +1,22 @@
 """ml-platform: the command line of the platform."""
 
-from datetime import date
-from typing import Annotated
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from ml_platform.errors import PlatformError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from dagster import DagsterInstance
+
+    from ml_platform.core.product import ProductSpec
+    from ml_platform.explanations import Line
+    from ml_platform.gateways.registry import Registry
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -48,6 +58,101 @@ def demo(
     from ml_platform.demo import run_demo
 
     run_demo(keep)
+
+
+@app.command()
+def replay(
+    product: str,
+    start: Annotated[str, typer.Option("--from", metavar="YYYY-MM-DD", help="First day that is lived through.")],
+    end: Annotated[str, typer.Option("--to", metavar="YYYY-MM-DD", help="Last day.")],
+    home: Annotated[
+        Path | None, typer.Option(help="Where it keeps its things; default: replay/PRODUCT below the platform's home.")
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Remove what an earlier replay left and begin anew.")] = False,
+    picture: Annotated[Path | None, typer.Option(help="Copy the report's picture (PNG) to this file.")] = None,
+) -> None:
+    """Live through past days on the real graph and report what it was worth; the same command again goes on."""
+    from ml_platform.replay.command import run_replay
+
+    run_replay(product, date.fromisoformat(start), date.fromisoformat(end), home, fresh, picture)
+
+
+@app.command("check-assets")
+def check_assets_command(
+    select: Annotated[str, typer.Option(help="Assets in Dagster's selection syntax; default: all.")] = "",
+    first: Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="First day to check.")] = None,
+    last: Annotated[datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day to check.")] = None,
+    junit: Annotated[Path | None, typer.Option(help="Write a JUnit file here as well.", dir_okay=False)] = None,
+) -> None:
+    """Evaluate the asset checks over the lake as it stands, writing nothing to it or to Dagster.
+
+    Exits 1 when an ERROR check fails or a check cannot be evaluated, 2 when the question makes no sense.
+    """
+    from ml_platform.asset_checks.command import check
+
+    ends = (first.date().isoformat() if first else None, last.date().isoformat() if last else None)
+    if not check(Console(), select, ends, junit):
+        raise typer.Exit(1)
+
+
+@app.command()
+def assets(
+    as_json: Annotated[bool, typer.Option("--json", help="All that is declared of each, for diff-assets.")] = False,
+) -> None:
+    """List the declared assets."""
+    from ml_platform.asset_list.command import show_list
+
+    show_list(Console(), as_json)
+
+
+@app.command("diff-assets")
+def diff_assets(base: Path, head: Path) -> None:
+    """Show, as Markdown, the assets that HEAD adds to, removes from and alters in BASE: files of `assets --json`."""
+    from ml_platform.asset_list.command import show_changes
+
+    show_changes(base, head)
+
+
+@app.command()
+def why(
+    product: str,
+    version: Annotated[str | None, typer.Option(help="A model version; default: the champion.")] = None,
+    day: Annotated[str | None, typer.Option(metavar="YYYY-MM-DD", help="A day: all that was decided about it.")] = None,
+) -> None:
+    """Tell the chain of decisions that led to a version of PRODUCT, or what was decided about a day."""
+    from ml_platform.explanations import why_day, why_version
+
+    instance, registry, spec = _recorded(product)
+    _tell(why_day(instance, spec, day) if day else why_version(instance, registry, spec, version))
+
+
+@app.command("why-not")
+def why_not(product: str) -> None:
+    """Tell what of PRODUCT is not made, trained or served at present, and the condition that holds it."""
+    from ml_platform import explanations
+
+    instance, registry, spec = _recorded(product)
+    _tell(explanations.why_not(instance, registry, spec))
+
+
+def _recorded(product: str) -> "tuple[DagsterInstance, Registry, ProductSpec]":
+    from dagster import DagsterInstance
+    from mlflow import MlflowClient
+
+    from ml_platform.components.declared import declared_product
+    from ml_platform.gateways.registry import Registry
+    from ml_platform.services import prepare_home
+    from ml_platform.settings import Settings
+
+    settings = Settings()
+    prepare_home(settings)
+    registry = Registry(MlflowClient(settings.mlflow_tracking_uri), settings.home / "models")
+    return DagsterInstance.get(), registry, declared_product(product)
+
+
+def _tell(lines: "Iterable[Line]") -> None:
+    for line in lines:
+        typer.echo("  " * line.depth + line.text)
 
 
 def main() -> None:

@@ -278,9 +278,8 @@ class ProductSpec(Spec):
             raise ValueError(f"'end' ({self.end}) lies before 'start' ({self.start})")
         late = max(source.late_days for source in self.sources.values())
         if self.automation.restate_days <= late:
-            raise ValueError(
-                f"automation.restate_days ({self.automation.restate_days}) does not reach rows that come {late} days late"
-            )
+            days = self.automation.restate_days
+            raise ValueError(f"automation.restate_days ({days}) does not reach rows that come {late} days late")
         return self
 
     @property

@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from dbx_jobs.contract import CheckReport, Days, TableInput, TableReport, from_dict
+from dbx_jobs.contract import Days, TableInput, TableReport, from_dict
 from dbx_jobs.monitoring_contract import (
     GroundTruthRequest,
     InferenceLogRequest,
@@ -16,27 +16,26 @@ from dbx_jobs.monitoring_contract import (
 )
 from ml_platform.core import keys
 from ml_platform.core.drift import PREDICTION, ColumnDrift, Comparison, comparisons, complete, judge_all, windows
-from ml_platform.core.performance import judge_day
 from ml_platform.core.product import MetricName, ProductSpec
 from ml_platform.errors import GateError
 from ml_platform.gateways.jobs import Jobs, Program
 from ml_platform.gateways.lake import NOTHING, Lake
 from ml_platform.gateways.registry import Registry
 from ml_platform.scoring.encoding import BASELINE_FILE, OUTPUT
+from ml_platform.settings import Settings
 from ml_platform.stages import plots
 from ml_platform.stages.conditions import follow
 from ml_platform.stages.partitions import daily, days_between, days_of
 from ml_platform.stages.roles import roles
 from ml_platform.stages.table_asset import Events, publish, rows_fit_spec
 from ml_platform.stages.upstream import Inputs, Upstream
+from ml_platform.stages.verdicts import CHECK, drift_check, performance_check
 
 LEAD_DAYS = 1
 """A prediction is logged at most this many days before the day of its event."""
 
 TREND_DAYS = 30
 """Days before a run's first that its pictures show as well."""
-
-CHECK = "within_thresholds"
 
 Entries = dict[str, Any]
 
@@ -141,6 +140,7 @@ def _drift(product: ProductSpec) -> dg.AssetsDefinition:
         jobs: dg.ResourceParam[Jobs],
         lake: dg.ResourceParam[Lake],
         registry: dg.ResourceParam[Registry],
+        settings: dg.ResourceParam[Settings],
     ) -> Events:
         read = reads(product)[path].require(context.instance, context.partition_keys)
         champion = registry.champion(product.name)
@@ -159,13 +159,15 @@ def _drift(product: ProductSpec) -> dg.AssetsDefinition:
         )
         report = from_dict(TableReport, jobs.run(context, Program.PROFILE, request))
         length = product.monitors.drift.window_days
-        daily_counts = comparisons(lake.rows(path, *_trend(product, days)))
+        first = _trend(product, days)[0] if settings.pictures else days_between(product, days.start, 1 - length)[0]
+        daily_counts = comparisons(lake.rows(path, first, days.end))
         histograms = windows(daily_counts, length)
         judged = {day: judge_all(columns, product.monitors.drift) for day, columns in histograms.items()}
         mine = {day: judged.get(day, []) for day in context.partition_keys}
-        checks = [_drift_check(day, columns, complete(daily_counts, day, length)) for day, columns in mine.items()]
+        checks = [drift_check(day, columns, complete(daily_counts, day, length)) for day, columns in mine.items()]
         metadata = {day: _drift_entries(columns) for day, columns in mine.items()}
-        metadata[days.end] |= _drift_pictures(product, judged, histograms.get(days.end, []), mine[days.end])
+        if settings.pictures:
+            metadata[days.end] |= _drift_pictures(product, judged, histograms.get(days.end, []), mine[days.end])
         yield from publish(context, spec.key, replace(report, checks=checks), read, metadata)
 
     return drift
@@ -184,7 +186,10 @@ def _performance(product: ProductSpec) -> dg.AssetsDefinition:
 
     @_daily_table(product, spec, [dg.AssetCheckSpec(CHECK, asset=spec.key, description=within)])
     def performance(
-        context: dg.AssetExecutionContext, jobs: dg.ResourceParam[Jobs], lake: dg.ResourceParam[Lake]
+        context: dg.AssetExecutionContext,
+        jobs: dg.ResourceParam[Jobs],
+        lake: dg.ResourceParam[Lake],
+        settings: dg.ResourceParam[Settings],
     ) -> Events:
         days = days_of(context)
         read = reads(product)[path].require(context.instance, context.partition_keys)
@@ -198,12 +203,13 @@ def _performance(product: ProductSpec) -> dg.AssetsDefinition:
             ledger_uri=lake.table(keys.monitoring(product.name, "ledger")),
         )
         report = from_dict(TableReport, jobs.run(context, Program.PERFORMANCE, request))
-        checks = [_performance_check(product, day, row) for day, row in report.extra.items()]
+        checks = [performance_check(product, day, row) for day, row in report.extra.items()]
         ledger = {"ledger": request.ledger_uri}
         metadata: dict[str, Entries] = {day: _known(row) | ledger for day, row in report.extra.items()}
-        metrics: list[MetricName] = sorted({product.model.metric.name, *policy.floors, *policy.ceilings})
-        trend = plots.performance_over_time(lake.rows(path, *_trend(product, days)), metrics, policy)
-        metadata[days.end] |= {"performance over time": dg.MetadataValue.md(trend)}
+        if settings.pictures:
+            metrics: list[MetricName] = sorted({product.model.metric.name, *policy.floors, *policy.ceilings})
+            trend = plots.performance_over_time(lake.rows(path, *_trend(product, days)), metrics, policy)
+            metadata[days.end] |= {"performance over time": dg.MetadataValue.md(trend)}
         yield from publish(context, spec.key, replace(report, checks=checks), read, metadata)
 
     return performance
@@ -247,24 +253,6 @@ def _trend(product: ProductSpec, days: Days) -> tuple[str, str]:
     return days_between(product, days.start, -TREND_DAYS)[0], days.end
 
 
-def _drift_check(day: str, columns: Sequence[ColumnDrift], judged: bool) -> CheckReport:
-    """A day fails when a column alerts: with ERROR when the prediction does, since a feature alone may be harmless.
-
-    Without its whole window a day is not `judged`: some of its weekdays and weather alone would alert.
-    """
-    alerts = [column for column in columns if judged and column.verdict == "alert"]
-    worst = ", ".join(f"{c.column} {c.psi:.2f}" for c in (alerts or columns)[:5] if c.psi is not None)
-    return CheckReport(
-        name=CHECK,
-        passed=not alerts,
-        severity="ERROR" if PREDICTION in {column.column for column in alerts} else "WARN",
-        partition=day,
-        observed=("" if judged else "no verdict before the window is full; ")
-        + (f"PSI: {worst}" if worst else "too few rows"),
-        failing=[column.column for column in alerts],
-    )
-
-
 def _drift_entries(columns: Sequence[ColumnDrift]) -> Entries:
     prediction = next((column for column in columns if column.column == PREDICTION), None)
     entries: Entries = {
@@ -288,18 +276,6 @@ def _drift_pictures(
         if comparison.column in (worst, PREDICTION):
             pictures[f"distribution of {comparison.column}"] = plots.distribution(comparison)
     return {name: dg.MetadataValue.md(markdown) for name, markdown in pictures.items()}
-
-
-def _performance_check(product: ProductSpec, day: str, row: Mapping[str, Any]) -> CheckReport:
-    verdict = judge_day(row, product.monitors.performance)
-    return CheckReport(
-        name=CHECK,
-        passed=verdict.verdict not in ("alert", "warn"),
-        severity="ERROR" if verdict.verdict == "alert" else "WARN",
-        partition=day,
-        observed=f"{verdict.verdict}, {verdict.labelled} labels",
-        failing=[str(breach) for breach in verdict.breaches],
-    )
 
 
 def _known(row: Mapping[str, Any]) -> Entries:

@@ -15,6 +15,7 @@ class Program(Enum):
     GROUND_TRUTH = "dbx_jobs.jobs.ground_truth"
     PROFILE = "dbx_jobs.jobs.profile"
     PERFORMANCE = "dbx_jobs.jobs.performance"
+    CHECK_TABLES = "dbx_jobs.jobs.check_tables"
     TRAIN = "ml_platform.training.train"
     COMPARE = "ml_platform.training.compare"
 

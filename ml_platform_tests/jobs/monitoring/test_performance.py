@@ -42,7 +42,10 @@ def test_metrics_equal_scikit_learns(done: Lake):
 def performance_of(sail: SparkSession, folder: Path, labels: list[int | None], scores: list[float]) -> TableReport:
     ids = [f"p{n}" for n in range(len(labels))]
     day = [date(2013, 4, 1)] * len(labels)
-    write_deltalake(str(folder / "log"), pd.DataFrame({"day": day, "prediction_id": ids, "probability": scores, "model_version": "1"}))
+    write_deltalake(
+        str(folder / "log"),
+        pd.DataFrame({"day": day, "prediction_id": ids, "probability": scores, "model_version": "1"}),
+    )
     label = pd.array(labels, dtype="Int32")
     truth = pd.DataFrame({"day": day, "prediction_id": ids, "delayed": label, "final": [True] * len(labels)})
     truth["known_at"] = datetime(2013, 4, 3, tzinfo=UTC)

@@ -1,0 +1,93 @@
+"""The checks of drift, performance and the gate: thresholds over the rows that stand, and the registry's word."""
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from pathlib import Path
+
+from dbx_jobs.checked_days import checked_days
+from dbx_jobs.contract import CheckReport
+from dbx_jobs.errors import DataError
+from ml_platform.asset_checks.outcomes import Found
+from ml_platform.asset_checks.tables import Ends, missing_days
+from ml_platform.core import keys
+from ml_platform.core.drift import comparisons, complete, judge_all, windows
+from ml_platform.core.product import ProductSpec
+from ml_platform.errors import LakeError
+from ml_platform.gateways.lake import Lake
+from ml_platform.gateways.registry import GATE, GATE_REASONS, Registry
+from ml_platform.settings import Settings
+from ml_platform.stages.training import GATE as GATE_CHECK
+from ml_platform.stages.verdicts import drift_check, performance_check
+
+Reports = dict[str, CheckReport]
+"""By day."""
+
+
+def check_models(lake: Lake, settings: Settings, product: ProductSpec, ends: Ends) -> dict[str, Callable[[], Found]]:
+    """By asset, what evaluates its checks."""
+    drift, performance = (keys.monitoring(product.name, table) for table in ("drift", "performance"))
+    return {
+        "/".join(drift): lambda: _by_day(lake, drift, ends, lambda: _drift(lake, product, drift, ends)),
+        "/".join(performance): lambda: _by_day(
+            lake, performance, ends, lambda: _performance(lake, product, performance, ends)
+        ),
+        "/".join(keys.candidate(product.name)): lambda: _gate(settings, product),
+    }
+
+
+def _by_day(lake: Lake, path: keys.AssetPath, ends: Ends, judge: Callable[[], Reports]) -> Found:
+    name = "/".join(path)
+    try:
+        lake.version(path)
+    except LakeError:
+        return Found(name, absent=f"there is no table: materialise {name}")
+    reports = judge()
+    try:
+        days, missing = checked_days(reports, *ends)
+    except DataError as error:
+        return Found(name, problem=f"{lake.table(path)}: {error}")
+    return Found(name, [reports[day] for day in days], missing_days(missing))
+
+
+def _drift(lake: Lake, product: ProductSpec, path: keys.AssetPath, ends: Ends) -> Reports:
+    policy = product.monitors.drift
+    first, last = _ends(product, ends)
+    before = (date.fromisoformat(first) - timedelta(days=policy.window_days - 1)).isoformat()
+    daily = comparisons(lake.rows(path, before, last))
+    judged = {day: judge_all(columns, policy) for day, columns in windows(daily, policy.window_days).items()}
+    return {
+        day: drift_check(day, columns, complete(daily, day, policy.window_days))
+        for day, columns in judged.items()
+        if first <= day <= last
+    }
+
+
+def _performance(lake: Lake, product: ProductSpec, path: keys.AssetPath, ends: Ends) -> Reports:
+    rows = lake.rows(path, *_ends(product, ends))
+    return {str(row["day"]): performance_check(product, str(row["day"]), row) for row in rows}
+
+
+def _ends(product: ProductSpec, ends: Ends) -> tuple[str, str]:
+    return ends[0] or product.start.isoformat(), ends[1] or (product.end or date.max).isoformat()
+
+
+def _gate(settings: Settings, product: ProductSpec) -> Found:
+    """The gate's verdict on the newest version, as the registry keeps it: the gate itself is not run again."""
+    name = "/".join(keys.candidate(product.name))
+    database = settings.mlflow_tracking_uri.removeprefix("sqlite:///")
+    # MLflow would create the database that it is asked about.
+    there = database == settings.mlflow_tracking_uri or Path(database).exists()
+    version = _registry(settings).latest(product.name) if there else None
+    if version is None:
+        return Found(name, absent=f"no version of {product.name} is registered: materialise {name}")
+    verdict = version.tags.get(GATE)
+    if verdict is None:
+        return Found(name, problem=f"the gate has not judged version {version.version}: run it")
+    observed = f"version {version.version}: {verdict}, {version.tags.get(GATE_REASONS, '')}"
+    return Found(name, [CheckReport(GATE_CHECK, verdict == "promote", "ERROR", None, observed)])
+
+
+def _registry(settings: Settings) -> Registry:
+    from mlflow import MlflowClient
+
+    return Registry(MlflowClient(settings.mlflow_tracking_uri), settings.home / "models")
