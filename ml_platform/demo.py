@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from typing import Any
@@ -15,18 +15,23 @@ from rich.table import Table
 from ml_platform.components.declared import declared_product
 from ml_platform.core import keys
 from ml_platform.core.keys import AssetPath
-from ml_platform.definitions import defs
+from ml_platform.definitions import deployed
+from ml_platform.explanations import why_not, why_version
 from ml_platform.gateways.build import build_gateways
+from ml_platform.gateways.jobs import WarmJobs
+from ml_platform.gateways.registry import Registry
+from ml_platform.replay.daemon import Daemon, Made
 from ml_platform.replay.requests import replay_days
 from ml_platform.runs import ENDINGS, materialise
 from ml_platform.services import keep_up, prepare_home, user_interfaces
-from ml_platform.settings import Settings
-from ml_platform.upstream import SNAPSHOTS, land
+from ml_platform.settings import PROJECT_ROOT, Settings
+from ml_platform.upstream import SNAPSHOTS, correct, land, spoil
 
 PRODUCT = "flight_delays"
 FIRST, TRAINED_UNTIL = "2013-01-01", "2013-03-31"
 REPLAYED = ("2013-04-01", "2013-04-07")
 MONITORING = ("inference_log", "ground_truth", "drift", "performance")
+CORRECTED, NEXT_DAY = "2013-04-03", "2013-04-08"
 
 
 def run_demo(keep: bool | None) -> None:
@@ -34,7 +39,11 @@ def run_demo(keep: bool | None) -> None:
     os.environ["ML_PLATFORM_REPLAY_CLOCK"] = "true"
     console, settings, started = Console(highlight=False), Settings(), time.monotonic()
     prepare_home(settings)
-    demo = Demo(console, settings)
+    with WarmJobs() as jobs:
+        _run(Demo(console, settings, jobs), console, settings, keep, started)
+
+
+def _run(demo: "Demo", console: Console, settings: Settings, keep: bool | None, started: float) -> None:
     try:
         demo.run()
         with demo.step("Start the user interfaces"), user_interfaces(settings) as services:
@@ -49,13 +58,15 @@ def run_demo(keep: bool | None) -> None:
 class Demo:
     """One walk along the whole line, told on the console."""
 
-    def __init__(self, console: Console, settings: Settings) -> None:
+    def __init__(self, console: Console, settings: Settings, jobs: WarmJobs) -> None:
         self.console = console
         self.settings = settings
         self.gateways = build_gateways(settings)
         self.product = declared_product(PRODUCT)
         self.instance = dg.DagsterInstance.get()
-        self._definitions: dg.Definitions = defs()
+        products = dg.load_from_defs_folder(path_within_project=PROJECT_ROOT)
+        # One Spark for all jobs, as on a cluster that is there already: a laptop starts it once.
+        self._definitions: dg.Definitions = deployed(products, settings, jobs=jobs)
         self._asked = 0
 
     def run(self) -> None:
@@ -77,6 +88,26 @@ class Demo:
             )
         with self.step("Ingest what the endpoint logged, join the labels that arrived, measure drift and performance"):
             self._materialise([keys.monitoring(PRODUCT, table) for table in MONITORING], REPLAYED)
+        daemon = Daemon(self.instance, self._definitions, self._tell_made)
+        with self.step("Let the sensors look: what was done by hand stands, and a decision is due"):
+            daemon.settle()
+        with self.step(
+            f"A late correction of {CORRECTED} and a broken file for {NEXT_DAY} land; nobody asks for anything"
+        ):
+            correct(self.settings.lake_uri, date.fromisoformat(CORRECTED))
+            spoil(self.settings.lake_uri, date.fromisoformat(NEXT_DAY))
+            daemon.settle()
+        self._explain("What people were told (alerts)", self._alerts())
+        from mlflow import MlflowClient
+
+        registry = Registry(MlflowClient(self.settings.mlflow_tracking_uri), self.settings.home / "models")
+        held = why_not(self.instance, registry, self.product)
+        self._explain(f"ml-platform why-not {PRODUCT}", ("  " * line.depth + line.text for line in held))
+        with self.step(f"The file of {NEXT_DAY} lands whole, with the day's weather"):
+            land(self.settings.lake_uri, date.fromisoformat(NEXT_DAY), date.fromisoformat(NEXT_DAY))
+            daemon.settle()
+        chain = why_version(self.instance, registry, self.product, None)
+        self._explain(f"ml-platform why {PRODUCT}", ("  " * line.depth + line.text for line in chain))
 
     def scoring_uri(self) -> str:
         """Where the endpoint answers."""
@@ -114,6 +145,22 @@ class Demo:
         event = self.instance.get_latest_materialization_event(dg.AssetKey(path))
         materialisation = event.asset_materialization if event else None
         return {name: entry.value for name, entry in materialisation.metadata.items()} if materialisation else {}
+
+    def _tell_made(self, made: Made) -> None:
+        what = f"{', '.join(made.assets) or made.job} {made.partitions}".strip()
+        reason = made.tags.get("ml_platform/reason", made.asked_by)
+        ending = "" if made.success else ", FAILED"
+        self.console.print(f"  {what} ({reason}) {made.seconds:.0f} s{ending}", soft_wrap=True)
+
+    def _alerts(self) -> Iterator[str]:
+        for alert in self.gateways.alerts.kept():
+            yield f"{alert.kind}: {alert.title}"
+            yield f"  {alert.what}"
+
+    def _explain(self, title: str, lines: Iterable[str]) -> None:
+        self.console.print(f"[bold]{title}[/]", soft_wrap=True)
+        for line in lines:
+            self.console.print(f"  {line}", soft_wrap=True, markup=False)
 
     def _asked_day(self, day: str, count: int) -> None:
         self.console.print(f"  {day}: {count} requests")

