@@ -8,6 +8,7 @@ condition (z-scores, outliers), medians, quantiles, value counts, pairs of colum
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,9 @@ def judge_days(
     from pyspark.errors import PySparkException
 
     calculator = MetricsCalculator(execution_engine=engine, show_progress_bars=False)
-    metrics = {name: _metrics(calculator, engine, expectation) for name, expectation in expectations.items()}
+    needed = {name: _needed(engine, expectation) for name, expectation in expectations.items()}
+    found = _metrics(calculator, [need for needs in needed.values() for need in needs or ()])
+    metrics = {name: _complete(needs, found) for name, needs in needed.items()}
     able = {name: known for name, known in metrics.items() if known is not None}
     try:
         values = _values(engine, {key: metric for known in able.values() for key, metric in known.items()}, days)
@@ -59,42 +62,65 @@ def judge_days(
     return {name: results for name, results in judged.items() if results}
 
 
-def _metrics(
-    calculator: "MetricsCalculator", engine: "SparkDFExecutionEngine", expectation: "Expectation"
-) -> dict[Any, _Metric] | None:
-    """All metrics of an expectation by their id; None if one of them is not to be had by day."""
+def _needed(engine: "SparkDFExecutionEngine", expectation: "Expectation") -> "Sequence[MetricConfiguration] | None":
+    """The metrics that an expectation judges by; None where it cannot tell."""
     from great_expectations.exceptions.exceptions import GreatExpectationsError
 
     try:
-        needed = expectation.get_validation_dependencies(engine, _counts_only()).get_metric_configurations()
-        metrics = {need.id: _metric(calculator, need) for need in needed}
+        return expectation.get_validation_dependencies(engine, _counts_only()).get_metric_configurations()
     except GreatExpectationsError:
         return None
-    known = {key: metric for key, metric in metrics.items() if metric is not None}
-    return known if len(known) == len(metrics) else None
 
 
-def _metric(calculator: "MetricsCalculator", need: "MetricConfiguration") -> _Metric | None:
+def _complete(needs: "Sequence[MetricConfiguration] | None", found: Mapping[Any, _Metric]) -> dict[Any, _Metric] | None:
+    """All metrics of an expectation by their id; None if one of them is not to be had by day."""
+    if needs is None or any(need.id not in found for need in needs):
+        return None
+    return {need.id: found[need.id] for need in needs}
+
+
+def _metrics(calculator: "MetricsCalculator", needs: "Sequence[MetricConfiguration]") -> dict[Any, _Metric]:
+    """Those of `needs` that are to be had by day, by their id, resolved at once: Spark is asked once for all."""
+    from great_expectations.exceptions.exceptions import GreatExpectationsError
+
+    metrics = {need.id: _Metric() for need in needs if need.metric_name.endswith(".unexpected_values")}
+    wanted: dict[Any, MetricConfiguration] = {}
+    for need in needs:
+        if need.id not in metrics and need.id not in wanted:
+            with suppress(GreatExpectationsError):
+                if metric := _expression(calculator, need):
+                    wanted[need.id] = metric
+    resolved = _resolve(calculator, list(wanted.values()))
+    for key, metric in wanted.items():
+        if metric.id in resolved:
+            value: Any = resolved[metric.id]
+            of_schema = metric.metric_name in _OF_SCHEMA
+            metrics[key] = _Metric(constant=value) if of_schema else _Metric(aggregate=value[0], domain=value[1])
+    return metrics
+
+
+def _expression(calculator: "MetricsCalculator", need: "MetricConfiguration") -> "MetricConfiguration | None":
+    """The metric that is the Spark aggregate of `need`, or `need` of the schema; None where it takes values of rows."""
     from great_expectations.validator.metric_configuration import MetricConfiguration
 
-    if need.metric_name.endswith(".unexpected_values"):
-        return _Metric()
-    of_schema = need.metric_name in _OF_SCHEMA
     wanted = MetricConfiguration(
-        need.metric_name if of_schema else need.metric_name + _AGGREGATE,
+        need.metric_name if need.metric_name in _OF_SCHEMA else need.metric_name + _AGGREGATE,
         {**need.metric_domain_kwargs},
         {**need.metric_value_kwargs},
     )
-    graph = calculator.build_metric_dependency_graph([wanted])
-    if not all(map(_is_same_on_every_day, (m.metric_name for e in graph.edges for m in (e.left, e.right) if m))):
-        return None
-    resolved, _ = calculator.resolve_validation_graph_and_handle_aborted_metrics_info(graph)
-    if wanted.id not in resolved:
-        return None
-    if of_schema:
-        return _Metric(constant=resolved[wanted.id])
-    aggregate, domain, _ = resolved[wanted.id]  # pyright: ignore[reportGeneralTypeIssues]
-    return _Metric(aggregate=aggregate, domain=domain)
+    edges = calculator.build_metric_dependency_graph([wanted]).edges
+    names = (metric.metric_name for edge in edges for metric in (edge.left, edge.right) if metric)
+    return wanted if all(map(_is_same_on_every_day, names)) else None
+
+
+def _resolve(calculator: "MetricsCalculator", wanted: "Sequence[MetricConfiguration]") -> dict[Any, Any]:
+    """The values by id; what fails with the others is asked for by itself, and left out when it fails again."""
+    together, _ = calculator.compute_metrics(list(wanted))
+    values: dict[Any, Any] = dict(together)
+    for metric in wanted:
+        if metric.id not in values:
+            values |= calculator.compute_metrics([metric])[0]
+    return values
 
 
 def _is_same_on_every_day(metric: str) -> bool:

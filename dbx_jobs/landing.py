@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from dbx_jobs.contract import IngestRequest
+from dbx_jobs.days import each_day
 from dbx_jobs.errors import DataError
-from dbx_jobs.storage import list_empty_files, list_files, path_of
+from dbx_jobs.storage import list_files, path_of
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 MOST_BYTES = 2**30
 """One request reads at most this much, so that no Spark row, Arrow buffer or day in memory passes its bound."""
+
+FOLDERS_AT_ONCE = 31
+"""A longer range of days is found by listing all that landed."""
 
 _DAILY = r"([0-9]{4}-[0-9]{2}-[0-9]{2})/([^/_.][^/]*\.csv(?:\.gz)?)"
 _SNAPSHOT = r"()([^/_.][^/]*\.csv(?:\.gz)?)"
@@ -33,8 +37,7 @@ def landed_files(spark: "SparkSession", request: IngestRequest) -> list[LandedFi
     """The CSV files of the requested partitions, ordered; other files, and hidden ones, are not the ingest's."""
     pattern = re.compile(_pattern(request))
     files = []
-    sizes = dict.fromkeys(list_empty_files(request.landing_uri), 0) | dict(list_files(spark, request.landing_uri))
-    for path, size in sizes.items():
+    for path, size in list_files(spark, request.landing_uri, _folders(request)):
         if (match := pattern.fullmatch(path)) and _requested(request, match[1]):
             files.append(LandedFile(match[1], match[2], size))
     if (total := sum(file.size for file in files)) > MOST_BYTES:
@@ -61,6 +64,12 @@ def landed_frame(spark: "SparkSession", request: IngestRequest, files: list[Land
     if empty:
         found = found.unionByName(spark.createDataFrame(empty, "partition string, name string, content binary"))
     return found.groupBy("partition").agg(F.collect_list(F.struct("name", "content")).alias("files"))
+
+
+def _folders(request: IngestRequest) -> list[str] | None:
+    """The folders to look into: those of a few days, else all at once."""
+    days = each_day(request.days) if request.days else []
+    return days if 0 < len(days) <= FOLDERS_AT_ONCE else None
 
 
 def _pattern(request: IngestRequest) -> str:

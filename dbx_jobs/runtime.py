@@ -22,6 +22,18 @@ def on_a_cluster() -> bool:
     return "DATABRICKS_RUNTIME_VERSION" in os.environ or "SPARK_REMOTE" in os.environ
 
 
+class _Sail:
+    """The embedded server: one for each session, or one for all sessions of a process that keeps it."""
+
+    keep = False
+    kept: Any = None
+
+
+def keep_spark() -> None:
+    """From now on this process starts Sail once: each `spark_session` is a new session of the same server."""
+    _Sail.keep = True
+
+
 @contextmanager
 def spark_session() -> Iterator["SparkSession"]:
     """The session of the place the program runs in, in UTC.
@@ -36,19 +48,38 @@ def spark_session() -> Iterator["SparkSession"]:
         spark.conf.set("spark.sql.session.timeZone", "UTC")
         yield spark
         return
+    with _sail() as server:
+        host, port = server.listening_address  # known once it is started
+        # A session of its own: it has no views, tables or settings of one before.
+        spark = SparkSession.builder.remote(f"sc://{host}:{port}").create()
+        spark.conf.set("spark.sql.session.timeZone", "UTC")
+        # It looks for IPython on the whole path for every column expression, to tell the JVM where each was written.
+        spark.conf.set("spark.python.sql.dataFrameDebugging.enabled", "false")
+        try:
+            yield spark
+        finally:
+            spark.stop()
+
+
+@contextmanager
+def _sail() -> Iterator[Any]:
+    server = _Sail.kept or _started_sail()
+    if _Sail.keep:
+        _Sail.kept = server
+    try:
+        yield server
+    finally:
+        if not _Sail.keep:
+            server.stop()
+
+
+def _started_sail() -> Any:
     os.environ.setdefault("RUST_LOG", "error")  # Sail warns about every persist and every task it ends
     from pysail.spark import SparkConnectServer
 
     server = SparkConnectServer(ip="127.0.0.1", port=0)
     server.start(background=True)
-    host, port = server.listening_address  # type: ignore[misc]  # known once it is started
-    spark = SparkSession.builder.remote(f"sc://{host}:{port}").getOrCreate()
-    spark.conf.set("spark.sql.session.timeZone", "UTC")
-    try:
-        yield spark
-    finally:
-        spark.stop()
-        server.stop()
+    return server
 
 
 @contextmanager

@@ -27,17 +27,29 @@ class Spell:
     values: Mapping[str, str]
 
 
-def active_sums(rows: "DataFrame", *, key: Sequence[str], row_id: str, at: str, spells: Sequence[Spell]) -> "DataFrame":
+@dataclass(frozen=True)
+class Asks:
+    """Which rows ask, as a Spark SQL condition, and a second (since 1970) before which none of them does."""
+
+    condition: str = "true"
+    since: int = 0
+
+
+def active_sums(
+    rows: "DataFrame", *, key: Sequence[str], row_id: str, at: str, spells: Sequence[Spell], asks: Asks | None = None
+) -> "DataFrame":
     """For each row the sums over the spells of all rows of equal `key` that are active in second `at` of that row.
 
     Gives `row_id` and a bigint column for each name in the spells, 0 where nothing is active. Each spell becomes +value
-    at its start and -value at its end, so that one running sum replaces a sliding window or a range join.
+    at its start and -value at its end, so that one running sum replaces a sliding window or a range join. With `asks`
+    only the rows that ask are given, and spells that are over before cost nothing.
     """
     names = sorted({name for spell in spells for name in spell.values})
-    marks = [_mark(row_id, at, dict.fromkeys(names, "0"))]
+    asking = at if asks is None else f"CASE WHEN {asks.condition} THEN {at} END"
+    marks = [_mark(row_id, asking, dict.fromkeys(names, "0"))]
     for spell in spells:
-        marks.append(_mark("NULL", _if_filled(spell, spell.start), _signed(spell, names, "+")))
-        marks.append(_mark("NULL", _if_filled(spell, spell.end), _signed(spell, names, "-")))
+        marks.append(_mark("NULL", _if_filled(spell, spell.start, asks), _signed(spell, names, "+")))
+        marks.append(_mark("NULL", _if_filled(spell, spell.end, asks), _signed(spell, names, "-")))
     exploded = rows.select(*key, F.explode(F.expr(f"array({', '.join(marks)})")).alias("mark"))
     stream = exploded.select(*key, "mark.*").where("at IS NOT NULL")
     sums = (F.sum(name).over(_until_now(key)).alias(name) for name in names)
@@ -77,8 +89,9 @@ def _mark(row_id: str, at: str, values: Mapping[str, str]) -> str:
     return f"named_struct({', '.join(fields)})"
 
 
-def _if_filled(spell: Spell, edge: str) -> str:
-    return f"CASE WHEN ({spell.start}) < ({spell.end}) THEN {edge} END"
+def _if_filled(spell: Spell, edge: str, asks: Asks | None) -> str:
+    asked = f" AND ({spell.end}) > {asks.since}" if asks else ""
+    return f"CASE WHEN ({spell.start}) < ({spell.end}){asked} THEN {edge} END"
 
 
 def _signed(spell: Spell, names: Sequence[str], sign: str) -> dict[str, str]:

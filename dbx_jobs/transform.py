@@ -3,30 +3,39 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
+from dbx_jobs.contract import Days
 from dbx_jobs.errors import DataError
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
+
+    Keep = Callable[[DataFrame], DataFrame]
 
 
 @dataclass(frozen=True)
 class Transform:
     """`apply` maps the sources by name to the feature frame; `columns` may describe its columns.
 
-    `columns` is the `COLUMNS` of a module: by name an object with `description` and `sources` (`<source>.<column>`).
+    Rows of other days than those asked for are left out by the job: `apply` is told the days, so as not to compute
+    more, and is given `keep`, which computes a frame once that is used several times. `columns` is the `COLUMNS` of a
+    module: by name an object with `description` and `sources` (`<source>.<column>`).
     """
 
-    apply: Callable[[Mapping[str, "DataFrame"]], "DataFrame"]
+    apply: "Callable[[Mapping[str, DataFrame], Days, Keep], DataFrame]"
     columns: Mapping[str, Any] = field(default_factory=dict)
 
 
 def load_transform(spark: "SparkSession", declared: str) -> Transform:
-    """The transformation that `declared` names: `python:<module>` or `sql:<text of the query>`; raises DataError."""
+    """The transformation that `declared` names: `python:<module>` or `sql:<text of the query>`; raises DataError.
+
+    A module has a function `transform(sources)`, which may also take `days` and `keep` (see `Transform`).
+    """
     kind, _, text = declared.partition(":")
     if kind == "sql" and text.strip():
-        return Transform(lambda sources: _query(spark, text, sources))
+        return Transform(lambda sources, _days, _keep: _query(spark, text, sources))
     if kind != "python":
         raise DataError(f"transform {declared[:60]!r} is neither python:<module> nor sql:<query>")
     try:
@@ -35,7 +44,17 @@ def load_transform(spark: "SparkSession", declared: str) -> Transform:
         raise DataError(f"transform module {text!r} cannot be imported: {error}") from error
     if not callable(getattr(module, "transform", None)):
         raise DataError(f"transform module {text!r} has no function transform(sources)")
-    return Transform(module.transform, getattr(module, "COLUMNS", {}))
+    return Transform(_called(module.transform), getattr(module, "COLUMNS", {}))
+
+
+def _called(transform: "Callable[..., DataFrame]") -> "Callable[[Mapping[str, DataFrame], Days, Keep], DataFrame]":
+    taken = signature(transform).parameters
+
+    def apply(sources: "Mapping[str, DataFrame]", days: Days, keep: "Keep") -> "DataFrame":
+        given = {"days": days, "keep": keep}
+        return transform(sources, **{name: value for name, value in given.items() if name in taken})
+
+    return apply
 
 
 def _query(spark: "SparkSession", text: str, sources: Mapping[str, "DataFrame"]) -> "DataFrame":

@@ -1,5 +1,6 @@
 """Build features: the declared transformation computes days of a feature table from sources at pinned versions."""
 
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -71,11 +72,12 @@ def _build(
         else read_table(spark, source.uri, source.version)
         for name, source in sources.items()
     }
-    features = transform.apply(frames)
-    _check_schema(request, features)
-    first, last = (F.lit(day).cast("date") for day in (days.start, days.end))
-    wanted = features.where(F.col(PARTITION_COLUMN).isNull() | F.col(PARTITION_COLUMN).between(first, last))
-    with materialized(spark, wanted) as computed:
+    with ExitStack() as kept:
+        features = transform.apply(frames, days, lambda frame: kept.enter_context(materialized(spark, frame)))
+        _check_schema(request, features)
+        first, last = (F.lit(day).cast("date") for day in (days.start, days.end))
+        wanted = features.where(F.col(PARTITION_COLUMN).isNull() | F.col(PARTITION_COLUMN).between(first, last))
+        computed = kept.enter_context(materialized(spark, wanted))
         _check_key(request, computed)
         return write_partitions(spark, computed, request.table_uri, each_day(days))
 

@@ -30,12 +30,11 @@ def build_log(spark: "SparkSession", request: InferenceLogRequest) -> TableRepor
     """
     days, fields = each_day(request.days), logged_fields(spark, request)
     with materialized(spark, parsed_lines(spark, request, fields)) as lines:
-        predictions = predictions_of(lines, request, fields)
         duplicates = {str(row[PARTITION_COLUMN]): row["rows"] for row in repeats_of(lines, request).collect()}
-        with materialized(spark, quarantine_of(lines, predictions, request)) as rows:
-            unfit = write_partitions(spark, rows, request.quarantine_uri, days)
-        quarantined = {partition.partition or "": partition.rows for partition in unfit.partitions}
-        with materialized(spark, log_of(predictions, request, fields)) as rows:
+        with materialized(spark, predictions_of(lines, request, fields)) as predictions:
+            unfit = write_partitions(spark, quarantine_of(lines, predictions, request), request.quarantine_uri, days)
+            quarantined = {partition.partition or "": partition.rows for partition in unfit.partitions}
+            rows = log_of(predictions, request, fields)
             return replace_days(
                 spark, rows, request.table_uri, request.days, duplicates=duplicates, quarantined=quarantined
             )

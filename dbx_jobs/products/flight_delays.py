@@ -1,13 +1,15 @@
 """Features of flights as known one hour before their scheduled departure, and the label: over 15 minutes late."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 from pyspark.sql.window import Window
 
-from dbx_jobs.shapes import Spell, active_sums, latest_as_of
+from dbx_jobs.contract import Days
+from dbx_jobs.shapes import Asks, Spell, active_sums, latest_as_of
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -218,19 +220,32 @@ COLUMNS: dict[str, Output] = {
 """The feature table's columns in their order."""
 
 
-def transform(sources: Mapping[str, "DataFrame"]) -> "DataFrame":
-    """The feature table, with the columns `COLUMNS`, for every row of `flights`.
+def transform(
+    sources: Mapping[str, "DataFrame"],
+    days: Days | None = None,
+    keep: "Callable[[DataFrame], DataFrame]" = lambda frame: frame,
+) -> "DataFrame":
+    """The feature table, with the columns `COLUMNS`, for every row of `flights`, or those of `days` only.
 
     `sources` are the lake's flights, weather, planes and airports, unique in their keys. A row of day D depends only on
     the days D-9 to D of flights and weather, and there only on what was known at its prediction time.
     """
-    flights = _timed(sources["flights"], sources["airports"])
-    rows = _with_plane(_with_previous_leg(_with_scheduled_in_hour(flights)), sources["planes"])
+    asks = _asks_of(days) if days else Asks()
+    flights = keep(_timed(sources["flights"], sources["airports"]))
+    recent = flights.where(f"coalesce(scheduled >= {asks.since - PREVIOUS_LEG_WITHIN}, true)")
+    asking = _with_previous_leg(_with_scheduled_in_hour(recent)).where(asks.condition)
+    rows = _with_plane(asking, sources["planes"])
     for key, spells in STREAMS.items():
-        sums = active_sums(flights, key=key, row_id="flight_id", at="asked", spells=spells)
+        sums = active_sums(flights, key=key, row_id="flight_id", at="asked", spells=spells, asks=asks)
         rows = rows.join(sums, "flight_id", "left")
-    rows = rows.join(_latest_weather(flights, sources["weather"]), "flight_id", "left")
+    rows = rows.join(_latest_weather(flights.where(asks.condition), sources["weather"]), "flight_id", "left")
     return rows.selectExpr(*(f"{output.expression} AS {name}" for name, output in COLUMNS.items()))
+
+
+def _asks_of(days: Days) -> Asks:
+    """The flights of `days`. In no time zone does a day begin, or is a flight of it asked about, a day before UTC's."""
+    since = datetime.combine(date.fromisoformat(days.start), time(), UTC).timestamp()
+    return Asks(f"day BETWEEN DATE'{days.start}' AND DATE'{days.end}'", int(since) - DAY)
 
 
 def _timed(flights: "DataFrame", airports: "DataFrame") -> "DataFrame":

@@ -1,16 +1,27 @@
 """A place where programs run gives the report of one that ended well, and the reason of one that did not."""
 
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
 import dagster as dg
+import psutil
 import pytest
+from dagster._core.errors import DagsterExecutionInterruptedError
 
 from ml_platform.errors import JobError
-from ml_platform.gateways.jobs import SubprocessJobs
+from ml_platform.gateways.jobs import Jobs, SubprocessJobs, WarmJobs
 
 PROGRAM: Any = Mock(value="ml_platform_tests.contract.programs")
+SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -18,34 +29,159 @@ class Asked:
     day: str
 
 
-def run(way: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """The report of the program, run in an asset as a stage runs it."""
-    monkeypatch.setenv("WAY", way)
-    found: dict[str, Any] = {}
+class Place:
+    """Runs the program in an asset, as a stage runs it."""
 
-    @dg.asset
-    def table(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        found.update(SubprocessJobs().run(context, PROGRAM, Asked("2013-01-01")))
-        return dg.MaterializeResult()
+    def __init__(self, jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.jobs = jobs
+        self.instance = dg.DagsterInstance.ephemeral()
+        self._monkeypatch = monkeypatch
 
-    dg.materialize([table], instance=dg.DagsterInstance.ephemeral())
-    return found
+    def run(self, way: str) -> dict[str, Any]:
+        """The report of the program that ends in this way."""
+        self._monkeypatch.setenv("WAY", way)
+        found: dict[str, Any] = {}
+
+        @dg.asset
+        def table(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+            found.update(self.jobs.run(context, PROGRAM, Asked("2013-01-01")))
+            return dg.MaterializeResult()
+
+        dg.materialize([table], instance=self.instance)
+        return found
+
+    def log(self) -> list[str]:
+        """What the runs told."""
+        runs = self.instance.get_runs()
+        return [entry.user_message for run in runs for entry in self.instance.all_logs(run.run_id)]
 
 
-def test_a_program_is_asked_and_its_report_comes_back(monkeypatch):
-    assert run("reports", monkeypatch) == {"asked": {"day": "2013-01-01"}}
+@pytest.fixture(scope="module")
+def warm() -> Iterator[WarmJobs]:
+    with WarmJobs() as jobs:
+        yield jobs
 
 
-def test_what_a_program_refused_is_the_error(monkeypatch):
+@pytest.fixture(params=["subprocess", "warm"])
+def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Place:
+    jobs = SubprocessJobs() if request.param == "subprocess" else request.getfixturevalue("warm")
+    return Place(jobs, monkeypatch)
+
+
+@pytest.fixture
+def warm_place(warm: WarmJobs, monkeypatch: pytest.MonkeyPatch) -> Place:
+    return Place(warm, monkeypatch)
+
+
+def test_a_program_is_asked_and_its_report_comes_back(place: Place):
+    assert place.run("reports") == {"asked": {"day": "2013-01-01"}}
+    assert "told in the run's log" in place.log()
+
+
+def test_what_a_program_prints_is_printed_by_the_step(place: Place, capfd: pytest.CaptureFixture[str]):
+    with capfd.disabled():  # a worker that is there already has other streams than this step
+        place.run("reports")
+    place.run("prints")
+    out, err = capfd.readouterr()
+    assert "said on stdout" in out.splitlines()
+    assert "said on stderr" in err.splitlines()
+
+
+def test_what_a_program_refused_is_the_error(place: Place):
     with pytest.raises(JobError, match="flights.csv, line 7: no such day"):
-        run("refuses", monkeypatch)
+        place.run("refuses")
 
 
-def test_a_program_that_ended_well_without_a_report_failed(monkeypatch):
+def test_a_program_that_ended_well_without_a_report_failed(place: Place):
     with pytest.raises(JobError, match="0 reports instead of one: nothing is recorded"):
-        run("silent", monkeypatch)
+        place.run("silent")
 
 
-def test_a_killed_program_failed(monkeypatch):
+def test_a_killed_program_failed(place: Place):
     with pytest.raises(JobError, match="killed or ended without a word"):
-        run("dies", monkeypatch)
+        place.run("dies")
+
+
+@pytest.mark.parametrize("way", ["refuses", "silent", "dies"])
+def test_a_program_that_failed_does_not_spoil_the_next(place: Place, way: str):
+    with pytest.raises(JobError):
+        place.run(way)
+    assert place.run("reports") == {"asked": {"day": "2013-01-01"}}
+
+
+def test_a_program_finds_nothing_that_one_before_it_left(place: Place):
+    place.run("leaves_things")
+    assert place.run("looks_around") == {"found": ["nothing", "nothing"]}
+
+
+def test_an_interrupted_step_ends_its_program(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    started = tmp_path / "started"
+    monkeypatch.setenv("STARTED", str(started))
+
+    def interrupt() -> None:
+        until(lambda: started.exists() and started.read_text() != "")
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(DagsterExecutionInterruptedError):
+        place.run("works_on")
+    until(lambda: not psutil.pid_exists(int(started.read_text())))
+    assert place.run("reports") == {"asked": {"day": "2013-01-01"}}
+
+
+def test_warm_programs_run_in_one_process_that_is_not_the_step_s(warm_place: Place):
+    first, second = warm_place.run("names_itself"), warm_place.run("names_itself")
+    assert first == second != {"process": os.getpid()}
+
+
+def test_a_worker_that_died_is_named_and_replaced(warm_place: Place):
+    before = warm_place.run("names_itself")["process"]
+    with pytest.raises(JobError, match=f"process {before}, ended with signal 9; the next program gets another"):
+        warm_place.run("dies")
+    assert warm_place.run("names_itself")["process"] != before
+
+
+def test_a_worker_that_died_while_nothing_ran_is_replaced_without_a_failure(warm_place: Place):
+    before = warm_place.run("names_itself")["process"]
+    os.kill(before, signal.SIGKILL)
+    until(lambda: psutil.Process(before).status() == psutil.STATUS_ZOMBIE)
+    assert warm_place.run("names_itself")["process"] != before
+
+
+def test_a_worker_that_ran_its_share_of_programs_is_replaced(monkeypatch: pytest.MonkeyPatch):
+    with WarmJobs(share=2) as jobs:
+        place = Place(jobs, monkeypatch)
+        first, second, third = (place.run("names_itself")["process"] for _ in range(3))
+    assert first == second != third
+    assert not psutil.pid_exists(first)
+
+
+def test_a_closed_place_leaves_no_process_and_can_be_used_again(monkeypatch: pytest.MonkeyPatch):
+    with WarmJobs() as jobs:
+        place = Place(jobs, monkeypatch)
+        before = place.run("names_itself")["process"]
+        jobs.close()
+        assert not psutil.pid_exists(before)
+        after = place.run("names_itself")["process"]
+    assert not psutil.pid_exists(after)
+
+
+def test_a_worker_ends_with_its_owner_however_that_ends(tmp_path: Path):
+    started = tmp_path / "started"
+    order = {"WAY": "works_on", "STARTED": str(started), **{k: os.environ[k] for k in ("PATH", "HOME")}}
+    owner = (
+        "from ml_platform.gateways.jobs.worker import Worker\n"
+        f"Worker().run('ml_platform_tests.contract.programs', {order!r})\n"
+    )
+    with subprocess.Popen([sys.executable, "-W", "ignore", "-c", owner]) as process:
+        until(lambda: started.exists() and started.read_text() != "")
+        process.kill()
+    until(lambda: not psutil.pid_exists(int(started.read_text())))
+
+
+def until(happened: Callable[[], bool]) -> None:
+    """Wait for something that takes less than SECONDS."""
+    deadline = time.monotonic() + SECONDS
+    while not happened():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)

@@ -2,5 +2,6 @@
 
 from ml_platform.gateways.jobs.protocol import Jobs, Program
 from ml_platform.gateways.jobs.subprocess import SubprocessJobs
+from ml_platform.gateways.jobs.warm import WarmJobs
 
-__all__ = ["Jobs", "Program", "SubprocessJobs"]
+__all__ = ["Jobs", "Program", "SubprocessJobs", "WarmJobs"]

@@ -1,0 +1,39 @@
+"""What a program left behind in Dagster Pipes: its report, or the reason why it has none."""
+
+import dagster as dg
+from dagster._core.storage.tags import RETRY_ON_ASSET_OR_OP_FAILURE_TAG
+
+from dbx_jobs.contract import REPORT_KEY
+from ml_platform.errors import JobError
+from ml_platform.gateways.jobs.protocol import Program
+
+Context = dg.AssetExecutionContext | dg.AssetCheckExecutionContext
+
+NO_WORD = "it was killed or ended without a word; its output stands in this step's stderr"
+
+
+def report_of(program: Program, invocation: dg.PipesClientCompletedInvocation) -> dict:
+    """The report of a program that ended well; raises JobError when there is not exactly one."""
+    # A program that never opened Pipes exits 0 as well: only its report proves that it ran to the end.
+    reports = [message[REPORT_KEY] for message in invocation.get_custom_messages() if REPORT_KEY in message]
+    if len(reports) != 1:
+        raise JobError(f"{program.value} ended with {len(reports)} reports instead of one: nothing is recorded")
+    return reports[0]
+
+
+def reason_of(context: Context) -> str:
+    """The error that the program sent before it closed Pipes; a killed program sent none."""
+    step = context.get_step_execution_context().step.key
+    events = context.instance.get_records_for_run(
+        context.run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT, ascending=False
+    )
+    for record in events.records:
+        event = record.event_log_entry.dagster_event
+        if event and event.step_key == step and event.engine_event_data.error:
+            return event.engine_event_data.error.message.strip()
+    return NO_WORD
+
+
+def retry_later(context: Context) -> None:
+    """Have the daemon run again what this run is about to fail in; a killed program did not fail by itself."""
+    context.instance.add_run_tags(context.run.run_id, {RETRY_ON_ASSET_OR_OP_FAILURE_TAG: "true"})
