@@ -1,5 +1,6 @@
 """The main job on real flights, from landed files to a served, monitored model, on this machine."""
 
+import logging
 import os
 import sys
 import time
@@ -88,6 +89,7 @@ class Demo:
             )
         with self.step("Ingest what the endpoint logged, join the labels that arrived, measure drift and performance"):
             self._materialise([keys.monitoring(PRODUCT, table) for table in MONITORING], REPLAYED)
+        logging.disable(logging.WARNING)  # what the sensors log is told below
         daemon = Daemon(self.instance, self._definitions, self._tell_made)
         with self.step("Let the sensors look: what was done by hand stands, and a decision is due"):
             daemon.settle()

@@ -83,7 +83,10 @@ def _write(path: Path, rows: pd.DataFrame) -> None:
     # Renamed into place: whoever looks at the landing folder sees a whole file or none.
     unfinished = path.with_name(f".{path.name}.part")
     rows.to_csv(unfinished, index=False)
-    unfinished.replace(path)
+    if path.exists() and path.read_bytes() == unfinished.read_bytes():
+        unfinished.unlink()  # landed already: what lies there has not changed
+    else:
+        unfinished.replace(path)
 
 
 def local_path(uri: str) -> Path:

@@ -19,6 +19,10 @@ SHARED = 0.02
 SPREAD = 0.9
 """A day whose largest cell holds more than this was constant by nature, as the day of the week is."""
 MIN_EARLIER = 3
+SELDOM = 0.9
+"""A column that is missing in more of the baseline than this may be missing for weeks."""
+SELDOM_DAYS = 7
+"""One that is missing usually, yet in less, has days without a value (in 2013 no gusts for up to four), not so many."""
 
 
 def broken(seen: Observations, policy: RetrainingSpec) -> list[Signal]:
@@ -78,13 +82,15 @@ def _absent(source: Source, seen: Observations) -> Iterator[Signal]:
 
 
 def _missing(cells: ColumnCells, policy: RetrainingSpec) -> Signal | None:
-    if cells.expected[-1] > USUAL * sum(cells.expected):
+    usual = cells.expected[-1] / (sum(cells.expected) or 1)
+    if usual > SELDOM:
         return None
-    days = [day for day in _judged(cells)[-policy.fault_days :] if _gap(cells, day) >= ALL]
-    if not days:
+    seldom = usual > USUAL
+    looked_at = _judged(cells)[-(SELDOM_DAYS if seldom else policy.fault_days) :]
+    days = [day for day in looked_at if _gap(cells, day) >= ALL]
+    if not days or (seldom and len(days) < SELDOM_DAYS):
         return None
     share, rows = _gap(cells, days[-1]), sum(map(sum, (cells.daily[day] for day in days)))
-    usual = cells.expected[-1] / sum(cells.expected)
     text = f"{cells.column} is missing in {share:.0%} of the rows from {days[0]} to {days[-1]}, {usual:.0%} before"
     return Signal("fault", cells.column, text, True, share, usual, ALL, rows=rows, days=_span(days), column=True)
 

@@ -77,6 +77,29 @@ class InputsHold(dg.AutomationCondition[dg.AssetKey]):
         return dg.AutomationResult(context, _subset(context, {p for p in candidates if not list(self._wrong(look, p))}))
 
 
+class NothingAsked(dg.AutomationCondition[dg.AssetKey]):
+    """Nothing that it is made from, near or far, is asked for at this tick: it is not made just before they change.
+
+    Dagster's `will_be_requested` is false of what cannot be made in the same run, as a table of other partitions.
+    """
+
+    @property
+    def name(self) -> str:
+        """What the UI shows."""
+        return "nothing_asked_upstream"
+
+    @property
+    def description(self) -> str:
+        """What the UI explains."""
+        return "Nothing upstream of it is asked for at this tick"
+
+    def evaluate(self, context: dg.AutomationContext[dg.AssetKey]) -> dg.AutomationResult[dg.AssetKey]:
+        """All candidates or none."""
+        above = context.asset_graph.get_ancestor_asset_keys(context.key)
+        asked = any(not subset.is_empty for key, subset in context.request_subsets_by_key.items() if key in above)
+        return dg.AutomationResult(context, context.get_empty_subset() if asked else context.candidate_subset)
+
+
 def inputs_present(inputs: Inputs) -> InputsHold:
     """Every partition that is required was materialised."""
     return InputsHold(inputs, "inputs_present", "Everything that it must read was materialised", Look.missing_for)
@@ -138,6 +161,6 @@ def _subset(context: dg.AutomationContext[dg.AssetKey], partitions: set[str]) ->
         full = view.get_full_subset(key=context.key)
         found = full if partitions else view.get_empty_subset(key=context.key)
     else:
-        existing = set(definition.get_partition_keys())
-        found = view.get_subset_from_partition_keys(context.key, definition, partitions & existing)
+        existing = {partition for partition in partitions if definition.has_partition_key(partition)}
+        found = view.get_subset_from_partition_keys(context.key, definition, existing)
     return context.candidate_subset.compute_intersection(found)

@@ -53,8 +53,9 @@ def reads(product: ProductSpec) -> dict[keys.AssetPath, Inputs]:
     # A new champion makes no past day stale: each day is compared with the model that served on it.
     champion = Upstream(keys.champion(product.name), daily=False, required="none", followed=False)
     logged = Upstream(log, first=-LEAD_DAYS, required="own")
-    # A day's labels become final with the features of the day on which they have matured.
-    labels = Upstream(keys.features(product.name), last=product.monitors.performance.maturity_days, required="none")
+    # A day's labels become final with the first event after they have matured, which is on the day after that.
+    matured = product.monitors.performance.maturity_days + 1
+    labels = Upstream(keys.features(product.name), last=matured, required="none")
     return {
         log: Inputs(product, [endpoint]),
         truth: Inputs(product, [logged, labels]),

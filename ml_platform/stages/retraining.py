@@ -15,7 +15,7 @@ from ml_platform.core.retraining import Decision, decide
 from ml_platform.gateways.lake import Lake
 from ml_platform.gateways.registry import Registry
 from ml_platform.stages.attempts import WHOLE, Attempt, record
-from ml_platform.stages.conditions import InputsChanged
+from ml_platform.stages.conditions import InputsChanged, NothingAsked
 from ml_platform.stages.observed import days_before, history, measured, observe, state, tables
 
 KEPT_DAYS = 400
@@ -36,7 +36,7 @@ def _decision(product: ProductSpec) -> dg.AssetsDefinition:
         InputsChanged(lambda instance: state(instance, product))
         & ~dg.AutomationCondition.in_progress()
         & ~dg.AutomationCondition.any_deps_in_progress()
-        & ~dg.AutomationCondition.any_deps_match(dg.AutomationCondition.will_be_requested())
+        & NothingAsked()
     )
 
     @dg.asset(

@@ -222,7 +222,8 @@ def _entries(metadata: Mapping[str, dg.MetadataValue]) -> str:
 
 def _text(value: dg.MetadataValue) -> str:
     content: Any = value.value
-    return "; ".join(map(str, content)) if isinstance(content, list | tuple) else str(content)
+    # Dagster's records are tuples as well, and refuse to be iterated.
+    return "; ".join(map(str, content)) if type(content) in (list, tuple) else str(content)
 
 
 def _few(items: Sequence[str]) -> str:

@@ -171,3 +171,20 @@ def test_a_column_that_is_one_value_on_each_day_by_nature_is_not_broken():
 def test_a_column_that_is_mostly_missing_by_nature_is_not_broken_when_it_is_missing():
     gusts = ColumnCells("gust", ["low", "high", "missing"], [50, 50, 900], {TODAY: [0, 0, 900]})
     assert decide(replace(DECAYING, drift=[*DECAYING.drift, gusts]), POLICY).verdict == "retrain"
+
+
+@pytest.mark.parametrize(("days", "verdict"), [(6, "retrain"), (7, "quarantine")])
+def test_a_column_that_is_mostly_missing_by_nature_is_broken_when_it_is_missing_for_a_week(days: int, verdict: str):
+    names = [add(TODAY, -n) for n in range(13, -1, -1)]
+    daily = {d: [0, 0, 900] if n >= 14 - days else [100, 80, 720] for n, d in enumerate(names)}
+    gusts = ColumnCells("gust", ["low", "high", "missing"], [100, 100, 800], daily)
+    decision = decide(replace(DECAYING, drift=[*DECAYING.drift, gusts]), POLICY)
+    assert decision.verdict == verdict
+    named = f"gust is missing in 100% of the rows from {add(TODAY, -6)}"
+    assert any(named in reason for reason in decision.reasons) == (verdict == "quarantine")
+
+
+def test_a_column_that_hardly_ever_has_a_value_may_be_missing_for_weeks():
+    names = [add(TODAY, -n) for n in range(13, -1, -1)]
+    snow = ColumnCells("snow", ["some", "missing"], [60, 940], {d: [0, 900] for d in names})
+    assert decide(replace(DECAYING, drift=[*DECAYING.drift, snow]), POLICY).verdict == "retrain"
