@@ -8,18 +8,17 @@ from typing import Any
 from uuid import uuid4
 
 import dagster as dg
-import psutil
 
 from ml_platform.core.keys import AssetPath
 from ml_platform.errors import JobError
+from ml_platform.gateways.run_launcher import PROCESS_TAG, end_remains, end_run, worker_of
+from ml_platform.processes import end_group, identity, living
 
 POLL_SECONDS = 0.25
+INTERRUPTION_SECONDS = 30
 RANGE_TAGS = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
 STEP_EVENTS = {"STEP_START": "started", "STEP_SUCCESS": "done", "STEP_FAILURE": "failed", "STEP_SKIPPED": "skipped"}
 ENDINGS = ("done", "failed", "skipped")
-
-PROCESS_TAG = "ml_platform/process"
-"""Of a run of this module: its process, as pid and start time."""
 
 Progress = Callable[[str, str], None]
 
@@ -45,8 +44,7 @@ def materialise(
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}, "ops": dict(config or {})},
             instance=instance,
             asset_selection=[dg.AssetKey(path) for path in selection],
-            tags={PROCESS_TAG: _identity(psutil.Process())}
-            | (dict(zip(RANGE_TAGS, days, strict=True)) if days else {}),
+            tags={PROCESS_TAG: identity()} | (dict(zip(RANGE_TAGS, days, strict=True)) if days else {}),
             run_id=run_id,
             raise_on_error=False,
         )
@@ -56,26 +54,23 @@ def materialise(
 
 
 def end_abandoned(instance: dg.DagsterInstance) -> None:
-    """Fail the runs of this module whose process is gone.
+    """Fail the runs whose process is gone, as Dagster's monitoring does where a daemon runs.
 
     A killed process leaves its run started, with its place in the pools of its tables: later runs would wait for ever.
     """
     for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
-        identity = run.tags.get(PROCESS_TAG)
-        if identity and not _lives(identity):
-            instance.report_run_failed(run, f"The process of this run ended without a word: {identity}")
-            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+        named = run.tags.get(PROCESS_TAG)
+        if named and not living(named):
+            end_remains(run)
+            end_run(instance, run, f"The process of this run ended without a word: {named}")
 
 
-def _identity(process: psutil.Process) -> str:
-    return f"{process.pid} started {process.create_time()}"
-
-
-def _lives(identity: str) -> bool:
-    try:
-        return _identity(psutil.Process(int(identity.split()[0]))) == identity
-    except psutil.NoSuchProcess:
-        return False
+def end_workers(instance: dg.DagsterInstance) -> None:
+    """Interrupt the runs that workers execute, for when the services are stopped: the next daemon starts them again."""
+    statuses = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+    workers = [worker for run in instance.get_runs(dg.RunsFilter(statuses=statuses)) if (worker := worker_of(run))]
+    for worker in workers:
+        end_group(worker, INTERRUPTION_SECONDS)
 
 
 @contextmanager

@@ -1,24 +1,20 @@
-"""Starts and stops the services that a person looks at: Dagster's web server and daemon, and MLflow's."""
+"""Starts and stops what a deployment on this machine runs: Dagster's code server, web server and daemon, and MLflow."""
 
 import os
 import shutil
 import signal
 import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from urllib.parse import urlparse
 
 import httpx
 from rich.console import Console
 
 from ml_platform.errors import PlatformError
-from ml_platform.runs import end_abandoned
+from ml_platform.runs import end_abandoned, end_workers
 from ml_platform.settings import PROJECT_ROOT, Settings
+from ml_platform.supervision import Service, supervised
 
 DAGSTER_PORT, MLFLOW_PORT = 3000, 5000
 MLFLOW_SETTINGS = {
@@ -28,25 +24,14 @@ MLFLOW_SETTINGS = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
 }
-START_SECONDS = 120
-STOP_SECONDS = 20
-
-
-@dataclass(frozen=True)
-class Service:
-    """A started service and where it answers; `health` is the path that says that it is ready."""
-
-    name: str
-    url: str
-    health: str
-    log: Path
-    process: subprocess.Popen
+LOCATION = "ml_platform"
+MODULE = "ml_platform.definitions"
+LOCAL = "127.0.0.1"
 
 
 def prepare_home(settings: Settings) -> None:
     """Create the folders and stores of a deployment once, before several processes race to do it."""
     settings.dagster_home.mkdir(parents=True, exist_ok=True)
-    (settings.home / "logs").mkdir(exist_ok=True)
     shutil.copyfile(PROJECT_ROOT / "deployments" / "local" / "dagster.yaml", settings.dagster_home / "dagster.yaml")
     os.environ["DAGSTER_HOME"] = str(settings.dagster_home)
     os.environ |= MLFLOW_SETTINGS
@@ -59,20 +44,54 @@ def prepare_home(settings: Settings) -> None:
 
 
 @contextmanager
-def user_interfaces(settings: Settings) -> Iterator[list[Service]]:
-    """Dagster's UI with its daemon, and MLflow's, each answering; both are stopped at the end."""
-    dagster = ["dagster", "dev", "-w", str(PROJECT_ROOT / "workspace.yaml"), "-h", "127.0.0.1", "-p"]
-    mlflow = ["mlflow", "server", "--backend-store-uri", settings.mlflow_tracking_uri, "--workers", "1"]
-    mlflow += ["--default-artifact-root", settings.mlflow_artifact_uri, "--host", "127.0.0.1", "--port"]
-    mlflow_port = urlparse(settings.mlflow_ui).port or MLFLOW_PORT
-    with ExitStack() as stack:
-        services = [
-            stack.enter_context(_started(settings, "Dagster UI", dagster, _free_port(DAGSTER_PORT), "/server_info")),
-            stack.enter_context(_started(settings, "MLflow", mlflow, _free_port(mlflow_port), "/health")),
-        ]
-        for service in services:
-            _wait_until_healthy(service)
-        yield services
+def user_interfaces(settings: Settings, module: str = MODULE) -> Iterator[list[Service]]:
+    """Dagster's UI and MLflow's, each answering, with what is behind them; at the end all is stopped, runs included.
+
+    `module` is the code location. A service that dies is started again, and the runs that lived on go on.
+    """
+    mlflow = _mlflow(settings)
+    code, ui, daemon = _dagster(settings, module)
+    environment = os.environ | _addresses(settings, ui, mlflow)
+    environment |= {"ML_PLATFORM_HOME": str(settings.home), "DAGSTER_HOME": str(settings.dagster_home)}
+    try:
+        with supervised([mlflow, code, ui, daemon], settings.home / "services", environment, PROJECT_ROOT):
+            yield [ui, mlflow]
+    finally:
+        from dagster import DagsterInstance
+
+        with DagsterInstance.from_config(str(settings.dagster_home)) as instance:
+            end_workers(instance)
+
+
+def _dagster(settings: Settings, module: str) -> tuple[Service, Service, Service]:
+    """Code server, web server and daemon; the port of the first stays the same when it is started again."""
+    code_port, ui_port = _free_port(0), _free_port(urlparse(settings.dagster_ui).port or DAGSTER_PORT)
+    code = ["api", "grpc", "-m", module, "-d", str(PROJECT_ROOT), "-h", LOCAL, "-p", str(code_port)]
+    code += ["--location-name", LOCATION, "--use-python-environment-entry-point", "--lazy-load-user-code"]
+    workspace = settings.dagster_home / "workspace.yaml"
+    server = f"{{host: {LOCAL}, port: {code_port}, location_name: {LOCATION}}}"
+    workspace.write_text(f"load_from:\n  - grpc_server: {server}\n")
+    ui_url = f"http://{LOCAL}:{ui_port}"
+    ui = ["-h", LOCAL, "-p", str(ui_port), "-w", str(workspace)]
+    return (
+        Service("Code server", "dagster", code, "", lambda: _listens(code_port), before_others=True),
+        Service("Dagster UI", "dagster_webserver", ui, ui_url, _healthy(f"{ui_url}/server_info")),
+        Service("Daemon", "dagster._daemon", ["run", "-w", str(workspace)], "", lambda: True),
+    )
+
+
+def _mlflow(settings: Settings) -> Service:
+    port = _free_port(urlparse(settings.mlflow_ui).port or MLFLOW_PORT)
+    arguments = ["server", "--backend-store-uri", settings.mlflow_tracking_uri, "--workers", "1"]
+    arguments += ["--default-artifact-root", settings.mlflow_artifact_uri, "--host", LOCAL, "--port", str(port)]
+    url = f"http://{LOCAL}:{port}"
+    return Service("MLflow", "mlflow", arguments, url, _healthy(f"{url}/health"))
+
+
+def _addresses(settings: Settings, ui: Service, mlflow: Service) -> dict[str, str]:
+    """Where links lead to, unless the settings name other addresses: a preferred port may have been taken."""
+    found = {"dagster_ui": ui.url, "mlflow_ui": mlflow.url}
+    return {f"ML_PLATFORM_{name.upper()}": url for name, url in found.items() if name not in settings.model_fields_set}
 
 
 def keep_up(console: Console) -> None:
@@ -83,49 +102,19 @@ def keep_up(console: Console) -> None:
         signal.pause()
 
 
-@contextmanager
-def _started(settings: Settings, name: str, module: list[str], port: int, health: str) -> Iterator[Service]:
-    log = settings.home / "logs" / f"{module[0]}.log"
-    homes = {"ML_PLATFORM_HOME": str(settings.home), "DAGSTER_HOME": str(settings.dagster_home)}
-    with log.open("ab") as output:
-        # A session of its own, so that stopping it stops the processes that it started as well.
-        process = subprocess.Popen(
-            [sys.executable, "-m", *module, str(port)],
-            cwd=PROJECT_ROOT,
-            env={**os.environ, **homes},
-            stdout=output,
-            stderr=output,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-    try:
-        yield Service(name, f"http://127.0.0.1:{port}", health, log, process)
-    finally:
-        _stop(process)
-
-
-def _wait_until_healthy(service: Service) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        if (code := service.process.poll()) is not None:
-            raise PlatformError(f"{service.name} ended with code {code}; its log is {service.log}")
+def _healthy(url: str) -> Callable[[], bool]:
+    def answers() -> bool:
         try:
-            if httpx.get(service.url + service.health, timeout=2).is_success:
-                return
+            return httpx.get(url, timeout=2).is_success
         except httpx.TransportError:
-            time.sleep(0.2)
-    raise PlatformError(f"{service.name} did not answer within {START_SECONDS} s; its log is {service.log}")
+            return False
+
+    return answers
 
 
-def _stop(process: subprocess.Popen) -> None:
-    for sign in (signal.SIGINT, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, sign)
-            process.wait(STOP_SECONDS)
-        except ProcessLookupError:
-            return
-        except subprocess.TimeoutExpired:
-            continue
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((LOCAL, port)) == 0
 
 
 def _free_port(preferred: int) -> int:
@@ -134,8 +123,8 @@ def _free_port(preferred: int) -> int:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind(("127.0.0.1", port))
+                probe.bind((LOCAL, port))
             except OSError:
                 continue
             return probe.getsockname()[1]
-    raise PlatformError("There is no free port on 127.0.0.1")
+    raise PlatformError("There is no free port on this machine")

@@ -32,6 +32,7 @@ class Settings(BaseSettings):
     alert_urls: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         default=(), description="Where alerts go: URLs of Apprise, separated by blanks. None: they are only kept."
     )
+    pictures: bool = Field(default=True, description="Draw drift and performance into the metadata of their tables.")
     replay_clock: bool = Field(default=False, description="Let callers of local endpoints say what time it is.")
     code_revision: str = Field(default="", description="Revision of the code, where it does not run in a git checkout.")
 

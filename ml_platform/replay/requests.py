@@ -1,6 +1,7 @@
 """Asks a live endpoint about past events, each at its own prediction time."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from itertools import groupby
 from typing import Any
@@ -13,6 +14,11 @@ from ml_platform.gateways.endpoints import Endpoints, ScoringClient
 from ml_platform.gateways.lake import Lake
 
 Progress = Callable[[str, int], None]
+Event = tuple[datetime, str, dict[str, Any]]
+"""Prediction time, its local day, record."""
+
+AT_ONCE = 2
+"""Requests on their way: while one is answered the next is made."""
 
 
 def replay_days(
@@ -25,20 +31,24 @@ def replay_days(
 ) -> int:
     """Send every row of the feature table from `start` to `end`, in the order of their prediction times.
 
-    One request an event, carrying the time at which it would have come, so that the endpoint must be declared with
-    `replay_clock`. The request id is the event's key and the model's version: asking the same model again gives the
-    same prediction ids. `progress` is told each day and how many of its events were asked. Returns the number of
-    requests; raises EndpointError when nothing is served.
+    One request an event, AT_ONCE on their way, each carrying the time at which it would have come, so that the endpoint
+    must be declared with `replay_clock`. The request id is the event's key and the model's version: asking the same
+    model again gives the same prediction ids. `progress` is told each day and how many of its events were asked.
+    Returns the number of requests; raises EndpointError when nothing is served.
     """
     asked, version = 0, _served_version(endpoints, product.name)
-    with ScoringClient(endpoints.scoring_uri(product.name), endpoints.keys(product.name).primary) as client:
-        for day, rows in groupby(_events(lake, product, start, end), key=lambda row: row[1]):
-            before = asked
-            for at, _, record in rows:
-                identity = "-".join(str(record[column]) for column in product.features.primary_key)
-                client.score_one(record, time=at, request_id=f"{identity}-v{version}")
-                asked += 1
-            progress(day, asked - before)
+    address, key = endpoints.scoring_uri(product.name), endpoints.keys(product.name).primary
+    with ScoringClient(address, key) as client, ThreadPoolExecutor(AT_ONCE) as threads:
+
+        def ask(event: Event) -> None:
+            at, _, record = event
+            identity = "-".join(str(record[column]) for column in product.features.primary_key)
+            client.score_one(record, time=at, request_id=f"{identity}-v{version}")
+
+        for day, events in groupby(_events(lake, product, start, end), key=lambda event: event[1]):
+            count = sum(1 for _ in threads.map(ask, events))
+            progress(day, count)
+            asked += count
     return asked
 
 
@@ -49,8 +59,8 @@ def _served_version(endpoints: Endpoints, name: str) -> str:
     return state.serving.model_version
 
 
-def _events(lake: Lake, product: ProductSpec, start: str, end: str) -> Iterator[tuple[datetime, str, dict[str, Any]]]:
-    """(prediction time, its local day, record) in the order of time; a record has no label: it is not known yet."""
+def _events(lake: Lake, product: ProductSpec, start: str, end: str) -> Iterator[Event]:
+    """The events in the order of time; a record has no label: it is not known yet."""
     features = product.features
     rows = lake.rows(keys.features(product.name), start, end)
     for row in sorted(rows, key=lambda row: (row[features.prediction_time], *(row[c] for c in features.primary_key))):

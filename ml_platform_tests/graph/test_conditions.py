@@ -15,6 +15,7 @@ TRUTH, PERFORMANCE, DRIFT, LOG = (
     f"monitoring/flight_delays/{table}" for table in ("ground_truth", "performance", "drift", "inference_log")
 )
 FLIGHTS, WEATHER = "lake/flights", "lake/weather"
+DECISION = "monitoring/flight_delays/retrain_decision"
 
 
 @pytest.fixture
@@ -115,7 +116,7 @@ def test_a_failed_error_check_holds_what_reads_it_in_every_later_tick_and_its_pa
         corrected(request), checks=table_report(request, {"2013-01-18": "origin_is_known"}).checks
     )
     ticks.graph.materialise(FLIGHTS, "2013-01-18")
-    assert [ticks.conditions() for _ in range(4)] == [{}] * 4
+    assert [ticks.conditions() for _ in range(4)] == [{DECISION: [""]}, {}, {}, {}], "broken data is only decided about"
     ticks.graph.jobs.answers["INGEST"] = corrected
     ticks.graph.materialise(FLIGHTS, "2013-01-18")
     assert ticks.conditions() == {FEATURES: days(18, 20)}
@@ -126,7 +127,7 @@ def test_a_refused_file_holds_what_reads_the_day_although_its_earlier_content_st
     ticks.graph.materialise(FLIGHTS, "2013-01-20")
     ticks.graph.jobs.answers["INGEST"] = corrected
     ticks.graph.materialise(WEATHER, "2013-01-20")
-    assert ticks.conditions() == {}
+    assert ticks.conditions() == {DECISION: [""]}
     refused = ticks.graph.materialise(FEATURES, "2013-01-20")
     assert "lake/flights did not pass: 2013-01-20 was refused: garbage" in ticks.graph.error(refused)
     ticks.graph.materialise(FLIGHTS, "2013-01-20")
@@ -147,13 +148,16 @@ def test_a_logged_day_asks_for_its_ground_truth_and_drift_then_for_its_performan
     assert ticks.conditions() == {PERFORMANCE: ["2013-01-20"]}
 
 
-def test_the_labels_of_the_next_day_ask_for_the_ground_truth_that_they_make_final(ticks):
+def test_the_features_of_the_day_before_its_labels_mature_and_of_the_one_after_ask_for_a_days_ground_truth(ticks):
     _log_answers(ticks)
     ticks.make({LOG: ["2013-01-20"]})
     ticks.make(ticks.conditions())
-    for table in (FLIGHTS, WEATHER, FEATURES):
-        ticks.graph.materialise(table, "2013-01-21")
-    assert ticks.conditions()[TRUTH] == ["2013-01-20"]
+    for day in ("2013-01-21", "2013-01-22"):
+        for table in (FLIGHTS, WEATHER, FEATURES):
+            ticks.graph.materialise(table, day)
+        # The labels mature in one day: the first event after it, on the 22nd, makes them final.
+        assert (asked := ticks.conditions())[TRUTH] == ["2013-01-20"], day
+        ticks.make({TRUTH: asked[TRUTH]})
 
 
 def test_a_new_champion_makes_no_past_day_stale(ticks):

@@ -101,6 +101,15 @@ def test_a_source_that_stops_while_another_goes_on_asks_for_a_decision(ticks, se
     assert ticks.conditions().get(DECISION) == [""]
 
 
+def test_a_decision_waits_for_what_is_asked_for_upstream_of_it_at_the_same_tick(ticks, seen):
+    measure(ticks, "2013-01-09")
+    for table in ("lake/flights", "lake/weather"):
+        ticks.graph.materialise(table, "2013-01-11")
+    assert (asked := ticks.conditions()) == {"features/flight_delays": ["2013-01-11"]}
+    ticks.make(asked)
+    assert ticks.conditions() == {DECISION: [""]}
+
+
 def test_a_decision_to_retrain_asks_for_one_run_of_training_and_roll_out_tagged_with_it(ticks, seen):
     assert ticks.sensor(SENSOR) == []
     metadata = decide(ticks)

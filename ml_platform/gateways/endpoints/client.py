@@ -6,8 +6,8 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
-import httpx
 import msgspec
+import urllib3
 
 from ml_platform.errors import EndpointError
 from ml_platform.scoring.headers import CLOCK_HEADER, PROBE_HEADER
@@ -30,14 +30,18 @@ class Scores:
     model_version: str
 
 
+CONNECTIONS = 4
+"""Kept open for threads that ask at the same time."""
+
+
 class ScoringClient:
-    """Sends records to one endpoint over a kept connection."""
+    """Sends records to one endpoint over kept connections; several threads may share it."""
 
     def __init__(self, scoring_uri: str, key: str, timeout: float = 30.0) -> None:
         self._uri = scoring_uri
-        headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
-        # The environment's proxies are not for the endpoints of this machine.
-        self._http = httpx.Client(headers=headers, timeout=timeout, trust_env=False)
+        self._headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
+        # urllib3 itself takes no proxy from the environment, which is not for the endpoints of this machine.
+        self._http = urllib3.PoolManager(timeout=timeout, maxsize=CONNECTIONS)
 
     def __enter__(self) -> Self:
         return self
@@ -46,8 +50,8 @@ class ScoringClient:
         self.close()
 
     def close(self) -> None:
-        """Close the connection."""
-        self._http.close()
+        """Close the connections."""
+        self._http.clear()
 
     def score(
         self,
@@ -70,20 +74,22 @@ class ScoringClient:
         return self._post(record, time, request_id, probe=False)
 
     def _post(self, body: Mapping[str, Any], time: datetime | None, request_id: str | None, probe: bool) -> Scores:
-        headers: dict[str, str] = {}
+        headers = dict(self._headers)
         if time is not None:
             headers[CLOCK_HEADER] = time.isoformat()
         if request_id is not None:
             headers["x-request-id"] = request_id
         if probe:
             headers[PROBE_HEADER] = "1"
+        content = msgspec.json.encode(body)
         try:
-            response = self._http.post(self._uri, content=msgspec.json.encode(body), headers=headers)
-        except httpx.HTTPError as error:
+            response = self._http.request("POST", self._uri, body=content, headers=headers, retries=False)
+        except urllib3.exceptions.HTTPError as error:
             raise EndpointError(f"{self._uri} cannot be reached: {error!r}; is the endpoint deployed?") from error
-        if response.status_code != 200:
-            raise EndpointError(f"{self._uri} answered {response.status_code}: {response.text[:1000]}")
-        return _scores(response.json())
+        if response.status != 200:
+            text = response.data.decode(errors="replace")
+            raise EndpointError(f"{self._uri} answered {response.status}: {text[:1000]}")
+        return _scores(msgspec.json.decode(response.data))
 
 
 def _scores(answer: dict[str, Any]) -> Scores:
