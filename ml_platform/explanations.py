@@ -11,7 +11,7 @@ from ml_platform.core.product import ProductSpec
 from ml_platform.errors import RegistryError
 from ml_platform.gateways.registry import GATE, GATE_REASONS, Registry
 from ml_platform.stages import features, monitoring
-from ml_platform.stages.attempts import reasons
+from ml_platform.stages.attempts import Records, reasons
 from ml_platform.stages.conditions import stale_candidates, stale_partitions
 from ml_platform.stages.retraining import DECISION_TAG
 from ml_platform.stages.underway import underway
@@ -149,8 +149,9 @@ def _not_promoted(registry: Registry, product: ProductSpec) -> Iterator[Line]:
 
 
 def _held(instance: dg.DagsterInstance, path: keys.AssetPath, inputs: Inputs, busy: set[str]) -> Iterator[Line]:
-    stale = stale_partitions(instance, dg.AssetKey(path), stale_candidates(inputs, instance))
-    look = inputs.look(instance)
+    records = Records(instance)
+    stale = stale_partitions(records, dg.AssetKey(path), stale_candidates(inputs, records))
+    look = inputs.look(records)
     told = [(day, _obstacle(instance, day, look.missing_for(day), look.broken_for(day), busy)) for day in sorted(stale)]
     if told:
         yield Line(0, f"{'/'.join(path)}: {len(told)} days do not stand on what they read now")

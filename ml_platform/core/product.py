@@ -92,7 +92,7 @@ class FeaturesSpec(Spec):
     description: str = ""
     transform: str = Field(
         pattern=r"^([A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)+|[A-Za-z0-9_./-]+\.sql)$",
-        description="A Python module with a function transform(sources), optionally days and keep, or a Spark SQL file beside it.",
+        description="A Python module with a function transform(sources), or a Spark SQL file beside this one.",
     )
     primary_key: list[ColumnName] = Field(min_length=1)
     event_time: ColumnName

@@ -1,5 +1,6 @@
 """`ml-platform replay`: one replay in a home of its own, told on the console, ending in its report."""
 
+import gc
 import os
 import shutil
 import sys
@@ -50,6 +51,9 @@ def run_replay(name: str, start: date, end: date, home: Path | None, fresh: bool
         definitions = deployed(products, settings, **vars(gateways))
         with quick_instance(settings.dagster_home) as instance:
             replay = Replay(settings, instance, product, definitions, gateways, start, end)
+            # The graph is large and stays: without looking through it again and again, a tenth of the time is saved.
+            gc.collect()
+            gc.freeze()
             try:
                 live(replay, console)
                 report = replay.report()

@@ -26,6 +26,27 @@ class Attempt:
     outcome: Outcome
 
 
+class Records:
+    """What is on record of each table, looked up once: all that is judged in one look sees the same."""
+
+    def __init__(self, instance: dg.DagsterInstance) -> None:
+        self.instance = instance
+        self._contents: dict[dg.AssetKey, dict[str, str]] = {}
+        self._attempts: dict[dg.AssetKey, dict[str, Attempt]] = {}
+
+    def contents(self, key: dg.AssetKey, daily: bool = True) -> dict[str, str]:
+        """The version of the content of each partition that was materialised."""
+        if key not in self._contents:
+            self._contents[key] = contents(self.instance, key, None if daily else [WHOLE])
+        return self._contents[key]
+
+    def attempts(self, key: dg.AssetKey, daily: bool = True) -> dict[str, Attempt]:
+        """The last attempt at each partition."""
+        if key not in self._attempts:
+            self._attempts[key] = attempts(self.instance, key, None if daily else [WHOLE])
+        return self._attempts[key]
+
+
 def record(
     context: dg.AssetExecutionContext, key: dg.AssetKey, partition: str, attempt: Attempt, metadata: Mapping[str, Any]
 ) -> None:

@@ -9,7 +9,7 @@ from dbx_jobs.contract import Days
 from ml_platform.core import keys
 from ml_platform.core.product import ProductSpec
 from ml_platform.gateways.lake import Lake
-from ml_platform.stages.attempts import attempts, contents
+from ml_platform.stages.attempts import Records, attempts, contents
 from ml_platform.stages.conditions import stale_candidates, stale_partitions
 from ml_platform.stages.landing import changes
 from ml_platform.stages.partitions import in_range, range_tags, ranges
@@ -76,8 +76,9 @@ def source_gaps(instance: dg.DagsterInstance, lake: Lake, path: keys.AssetPath) 
 
 def table_gaps(instance: dg.DagsterInstance, path: keys.AssetPath, inputs: Inputs) -> set[str]:
     """The days of a table that are missing, stale or whose run failed, and of which all inputs are there and passed."""
-    look = inputs.look(instance)
-    stale = stale_partitions(instance, dg.AssetKey(path), stale_candidates(inputs, instance))
+    records = Records(instance)
+    look = inputs.look(records)
+    stale = stale_partitions(records, dg.AssetKey(path), stale_candidates(inputs, records))
     return {day for day in stale if not look.missing_for(day) and not look.broken_for(day)}
 
 

@@ -8,16 +8,22 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from functools import reduce
 from operator import and_
+from weakref import WeakKeyDictionary
 
 import dagster as dg
+from dagster._core.asset_graph_view.asset_graph_view import AssetGraphView
 from dagster._core.asset_graph_view.entity_subset import EntitySubset
 
 from ml_platform.core.product import ProductSpec
-from ml_platform.stages.attempts import WHOLE, attempts
+from ml_platform.stages.attempts import WHOLE, Records
 from ml_platform.stages.upstream import Inputs, Look
 
-Wanted = Callable[[dg.DagsterInstance], Mapping[str, str]]
+Wanted = Callable[[Records], Mapping[str, str]]
 """By partition that may be made: the digest of its inputs as they stand now."""
+
+
+_LOOKS: WeakKeyDictionary[AssetGraphView, Records] = WeakKeyDictionary()
+"""By tick: Dagster makes one view of its graph for each."""
 
 
 class InputsChanged(dg.AutomationCondition[dg.AssetKey]):
@@ -42,8 +48,8 @@ class InputsChanged(dg.AutomationCondition[dg.AssetKey]):
 
     def evaluate(self, context: dg.AutomationContext[dg.AssetKey]) -> dg.AutomationResult[dg.AssetKey]:
         """The partitions that are stale. The cursor keeps which inputs were asked for, by partition."""
-        instance = context.asset_graph_view.instance
-        stale = stale_partitions(instance, context.key, self._wanted(instance))
+        records = _records(context)
+        stale = stale_partitions(records, context.key, self._wanted(records))
         offered, asked = json.loads(context.cursor) if context.cursor else ({}, {})
         requested = context.get_previous_requested_subset(context.key)
         asked |= {p: offered[p] for p in _partitions(requested) if p in offered}
@@ -73,7 +79,7 @@ class InputsHold(dg.AutomationCondition[dg.AssetKey]):
         candidates = _partitions(context.candidate_subset)
         if not candidates:
             return dg.AutomationResult(context, context.get_empty_subset())
-        look = self._inputs.look(context.asset_graph_view.instance, sorted(candidates))
+        look = self._inputs.look(_records(context))
         return dg.AutomationResult(context, _subset(context, {p for p in candidates if not list(self._wrong(look, p))}))
 
 
@@ -115,7 +121,7 @@ def inputs_passed(inputs: Inputs) -> InputsHold:
 def follow(inputs: Inputs) -> dg.AutomationCondition[dg.AssetKey]:
     """Make each partition again when the content of what it reads changed, once all of that is there and passed."""
     guards: list[dg.AutomationCondition] = [
-        InputsChanged(lambda instance: stale_candidates(inputs, instance)),
+        InputsChanged(lambda records: stale_candidates(inputs, records)),
         inputs_present(inputs),
         inputs_passed(inputs),
         ~dg.AutomationCondition.in_progress(),
@@ -124,15 +130,15 @@ def follow(inputs: Inputs) -> dg.AutomationCondition[dg.AssetKey]:
     return reduce(and_, guards)
 
 
-def stale_candidates(inputs: Inputs, instance: dg.DagsterInstance) -> dict[str, str]:
+def stale_candidates(inputs: Inputs, records: Records) -> dict[str, str]:
     """The digest of what each day reads now, for the days that may be computed ("" for a table without days)."""
-    look = inputs.look(instance)
+    look = inputs.look(records)
     return look.digests(look.days() if any(u.daily for u in inputs.upstream) else [WHOLE])
 
 
-def stale_partitions(instance: dg.DagsterInstance, key: dg.AssetKey, wanted: Mapping[str, str]) -> dict[str, str]:
+def stale_partitions(records: Records, key: dg.AssetKey, wanted: Mapping[str, str]) -> dict[str, str]:
     """Those of `wanted` whose last attempt read something else, with the digest of what stands now."""
-    last = attempts(instance, key, [WHOLE] if set(wanted) == {WHOLE} else None)
+    last = records.attempts(key, daily=set(wanted) != {WHOLE})
     return {p: digest for p, digest in wanted.items() if p not in last or last[p].inputs != digest}
 
 
@@ -146,6 +152,14 @@ def sensor(product: ProductSpec) -> dg.AutomationConditionSensorDefinition:
         minimum_interval_seconds=10,
         run_tags={"ml_platform/reason": "what it reads changed", "ml_platform/product": product.name},
     )
+
+
+def _records(context: dg.AutomationContext) -> Records:
+    """One look for all conditions of a tick."""
+    view = context.asset_graph_view
+    if view not in _LOOKS:
+        _LOOKS[view] = Records(view.instance)
+    return _LOOKS[view]
 
 
 def _partitions(subset: EntitySubset | None) -> set[str]:

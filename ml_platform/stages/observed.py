@@ -24,7 +24,7 @@ from ml_platform.core.product import ProductSpec
 from ml_platform.gateways.lake import Lake
 from ml_platform.gateways.registry import Registry
 from ml_platform.scoring.encoding import REFERENCE_FILE
-from ml_platform.stages.attempts import WHOLE, Attempt, attempts, contents, reasons
+from ml_platform.stages.attempts import WHOLE, Attempt, Records, attempts, contents, reasons
 
 FEATURES_LATE_DAYS = 45
 """So late may the features of a day be; that a source is late is found by its own declaration."""
@@ -85,19 +85,19 @@ def _champion(registry: Registry, product: ProductSpec) -> Champion | None:
     return Champion(found.version, raw["trained_until"], holdout, raw["importances"])
 
 
-def state(instance: dg.DagsterInstance, product: ProductSpec) -> dict[str, str]:
+def state(records: Records, product: ProductSpec) -> dict[str, str]:
     """The digest of what a decision follows: new measurements, and data that broke, was mended or stopped to come.
 
     Empty before there is anything to decide about.
     """
-    states = {path: attempts(instance, dg.AssetKey(path)) for path in tables(product)}
+    states = {path: records.attempts(dg.AssetKey(path)) for path in tables(product)}
     newest = {path: max(found) for path, found in states.items() if found}
     if not newest:
         return {}
     due = max(newest.values())
     bad = [(path, d, a) for path, s in states.items() for d, a in sorted(s.items()) if a.outcome != "passed"]
     stopped = [p for p, late in tables(product).items() if newest.get(p, "") < days_before(due, max(1, late))]
-    figures = [(path, sorted(contents(instance, dg.AssetKey(path)).items())) for path in measured(product)]
+    figures = [(path, sorted(records.contents(dg.AssetKey(path)).items())) for path in measured(product)]
     if not bad and not stopped and not any(found for _, found in figures):
         return {}
     return {WHOLE: sha256(repr((bad, stopped, figures)).encode()).hexdigest()[:24]}

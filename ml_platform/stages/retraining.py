@@ -14,7 +14,7 @@ from ml_platform.core.product import ProductSpec
 from ml_platform.core.retraining import Decision, decide
 from ml_platform.gateways.lake import Lake
 from ml_platform.gateways.registry import Registry
-from ml_platform.stages.attempts import WHOLE, Attempt, record
+from ml_platform.stages.attempts import WHOLE, Attempt, Records, record
 from ml_platform.stages.conditions import InputsChanged, NothingAsked
 from ml_platform.stages.observed import days_before, history, measured, observe, state, tables
 
@@ -33,7 +33,7 @@ def _decision(product: ProductSpec) -> dg.AssetsDefinition:
     path = keys.retrain_decision(product.name)
     watched = [*tables(product), *measured(product)]
     condition = (
-        InputsChanged(lambda instance: state(instance, product))
+        InputsChanged(lambda records: state(records, product))
         & ~dg.AutomationCondition.in_progress()
         & ~dg.AutomationCondition.any_deps_in_progress()
         & NothingAsked()
@@ -53,7 +53,7 @@ def _decision(product: ProductSpec) -> dg.AssetsDefinition:
     def retrain_decision(
         context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake], registry: dg.ResourceParam[Registry]
     ) -> Iterator[dg.MaterializeResult]:
-        digest = state(context.instance, product).get(WHOLE, "")
+        digest = state(Records(context.instance), product).get(WHOLE, "")
         seen = observe(context.instance, lake, registry, product)
         decision = decide(seen, product.retraining)
         document = {"observations": to_dict(seen), "decision": to_dict(decision)}

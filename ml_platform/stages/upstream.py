@@ -12,7 +12,7 @@ import dagster as dg
 from ml_platform.core.keys import AssetPath
 from ml_platform.core.product import ProductSpec
 from ml_platform.errors import GateError
-from ml_platform.stages.attempts import WHOLE, Attempt, attempts, contents, reasons
+from ml_platform.stages.attempts import WHOLE, Attempt, Records, reasons
 
 DIGEST_LENGTH = 24
 
@@ -69,27 +69,25 @@ class Inputs:
         """Dagster's dependencies."""
         return [upstream.dep for upstream in self.upstream]
 
-    def look(self, instance: dg.DagsterInstance, days: Sequence[str] | None = None) -> "Look":
-        """What is on record now about what `days` (None: all days) read."""
-        states = {}
-        for upstream in self.upstream:
-            wanted = self._partitions(upstream, days)
-            key = upstream.key
-            states[upstream.path] = State(contents(instance, key, wanted), attempts(instance, key, wanted))
-        return Look(self, states)
+    def look(self, records: Records) -> "Look":
+        """What is on record about all that it reads."""
+        return Look(
+            self,
+            {u.path: State(records.contents(u.key, u.daily), records.attempts(u.key, u.daily)) for u in self.upstream},
+        )
 
     def require(self, instance: dg.DagsterInstance, days: Sequence[str]) -> dict[str, str]:
         """The digest of what each of `days` reads; raises GateError when something is missing or did not pass.
 
         Call it before the versions of the tables are pinned: what changes in between is then seen as a change.
         """
-        look = self.look(instance, days)
+        look = self.look(Records(instance))
         refuse(look.missing(days), {path: look.broken(path, days) for path in look.states}, instance)
         return look.digests(days)
 
     def digest_now(self, instance: dg.DagsterInstance) -> str:
         """The digest of what a table without days reads, as it stands."""
-        return self.look(instance, [WHOLE]).digests([WHOLE])[WHOLE]
+        return self.look(Records(instance)).digests([WHOLE])[WHOLE]
 
     def read_by(self, upstream: Upstream, day: str) -> list[str]:
         """The partitions of `upstream` that `day` reads; those outside of the product's days do not exist."""
@@ -99,11 +97,6 @@ class Inputs:
         end = date.fromisoformat(day) + timedelta(days=upstream.last)
         end = min(end, self.product.end) if self.product.end else end
         return [(start + timedelta(days=n)).isoformat() for n in range((end - start).days + 1)]
-
-    def _partitions(self, upstream: Upstream, days: Sequence[str] | None) -> list[str] | None:
-        if not upstream.daily:
-            return [WHOLE]
-        return None if days is None else sorted({p for day in days for p in self.read_by(upstream, day)})
 
 
 @dataclass(frozen=True)
