@@ -1,5 +1,7 @@
 """The replay's stand-in for Dagster's daemon, on a toy location with a sensor, a condition and a schedule."""
 
+import os
+import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,7 +10,8 @@ import dagster as dg
 import pytest
 
 from ml_platform.errors import JobError
-from ml_platform.replay.daemon import Daemon, Made
+from ml_platform.replay.daemon import Daemon
+from ml_platform.replay.running import Made
 from ml_platform.replay.storage import quick_instance
 
 DAYS = dg.DailyPartitionsDefinition("2013-01-01", end_date="2013-02-01")
@@ -22,44 +25,15 @@ class Toy:
         self.landed: dict[str, str] = {}
         self.refused: set[str] = set()
         self.keyed = True
+        self.interrupted = False
+        self.ticks = 0
 
     @property
     def definitions(self) -> dg.Definitions:
-        @dg.asset(partitions_def=DAYS, backfill_policy=dg.BackfillPolicy.single_run())
-        def lake(context: dg.AssetExecutionContext) -> None:
-            if bad := self.refused & set(context.partition_keys):
-                raise ValueError(f"refused {bad}")
-
-        @dg.asset(
-            partitions_def=DAYS,
-            deps=[lake],
-            backfill_policy=dg.BackfillPolicy.single_run(),
-            automation_condition=dg.AutomationCondition.any_deps_match(
-                dg.AutomationCondition.newly_updated()
-            ).since_last_handled(),
+        lake, features, report = self._assets()
+        conditions = dg.AutomationConditionSensorDefinition(
+            "conditions", target="*", use_user_code_server=True, default_status=RUNNING
         )
-        def features() -> None: ...
-
-        @dg.asset
-        def report(context: dg.AssetExecutionContext) -> None: ...
-
-        @dg.sensor(target=[lake], default_status=RUNNING)
-        def landing() -> Iterator[dg.RunRequest]:
-            for days, content in self.landed.items():
-                start, _, end = days.partition("/")
-                yield dg.RunRequest(
-                    run_key=f"{days}-{content}" if self.keyed else None,
-                    asset_selection=[lake.key],
-                    tags={
-                        "dagster/asset_partition_range_start": start,
-                        "dagster/asset_partition_range_end": end or start,
-                    },
-                )
-
-        @dg.sensor(target=[report])
-        def sleeping() -> dg.RunRequest:
-            return dg.RunRequest()
-
         nightly = dg.ScheduleDefinition(
             name="nightly",
             target=[report],
@@ -67,12 +41,54 @@ class Toy:
             execution_timezone="America/New_York",
             default_status=dg.DefaultScheduleStatus.RUNNING,
         )
-        conditions = dg.AutomationConditionSensorDefinition(
-            "conditions", target="*", use_user_code_server=True, default_status=RUNNING
-        )
+
+        @dg.sensor(target=[report])
+        def sleeping() -> dg.RunRequest:
+            return dg.RunRequest()
+
         return dg.Definitions(
-            assets=[lake, features, report], sensors=[landing, conditions, sleeping], schedules=[nightly]
+            assets=[lake, features, report],
+            sensors=[self._landing(lake.key), conditions, sleeping],
+            schedules=[nightly],
         )
+
+    def _landing(self, lake: dg.AssetKey) -> dg.SensorDefinition:
+        @dg.sensor(target=dg.AssetSelection.assets(lake), default_status=RUNNING)
+        def landing() -> Iterator[dg.RunRequest]:
+            self.ticks += 1
+            for days, content in self.landed.items():
+                start, _, end = days.partition("/")
+                ends = {
+                    "dagster/asset_partition_range_start": start,
+                    "dagster/asset_partition_range_end": end or start,
+                }
+                key = f"{days}-{content}" if self.keyed else None
+                yield dg.RunRequest(run_key=key, asset_selection=[lake], tags=ends)
+
+        return landing
+
+    def _assets(self) -> tuple[dg.AssetsDefinition, dg.AssetsDefinition, dg.AssetsDefinition]:
+        updated = dg.AutomationCondition.any_deps_match(dg.AutomationCondition.newly_updated())
+
+        @dg.asset(partitions_def=DAYS, backfill_policy=dg.BackfillPolicy.single_run())
+        def lake(context: dg.AssetExecutionContext) -> None:
+            if self.interrupted:
+                os.kill(os.getpid(), signal.SIGINT)
+            if bad := self.refused & set(context.partition_keys):
+                raise ValueError(f"refused {bad}")
+
+        @dg.asset(
+            partitions_def=DAYS,
+            deps=[lake],
+            backfill_policy=dg.BackfillPolicy.single_run(),
+            automation_condition=updated.since_last_handled(),
+        )
+        def features() -> None: ...
+
+        @dg.asset
+        def report() -> None: ...
+
+        return lake, features, report
 
 
 @pytest.fixture
@@ -140,6 +156,51 @@ def test_a_run_that_was_killed_is_made_again_by_the_next_process(toy: Toy, insta
     lost = run.with_tags({**run.tags, "ml_platform/process": "1 started 0.0"})
     instance.add_run(lost._replace(status=dg.DagsterRunStatus.STARTED))
     assert asked(Daemon(instance, toy.definitions).settle())[0] == ("landing", ("lake",), "2013-01-03")
+
+
+def test_a_run_that_was_interrupted_ends_the_process_and_is_made_again_by_the_next(
+    toy: Toy, instance: dg.DagsterInstance
+) -> None:
+    toy.landed["2013-01-03"] = "a"
+    toy.interrupted = True
+    with pytest.raises(KeyboardInterrupt):
+        Daemon(instance, toy.definitions).settle()
+    toy.interrupted = False
+    assert asked(Daemon(instance, toy.definitions).settle())[0] == ("landing", ("lake",), "2013-01-03")
+
+
+def test_a_sensor_of_files_ticks_until_it_is_at_rest_and_not_again_for_what_runs_changed(
+    toy: Toy, instance: dg.DagsterInstance
+) -> None:
+    daemon = Daemon(instance, toy.definitions, outside=["landing"])
+    daemon.settle()
+    toy.landed["2013-01-03"] = "a"
+    daemon.settle(enough=lambda run: "lake" in run.assets)
+    toy.ticks = 0
+    # It is at rest at its first tick; the condition's run is no reason for another.
+    assert [run.asked_by for run in daemon.settle()] == ["conditions"]
+    assert toy.ticks == 1
+    toy.landed["2013-01-04"] = "a"
+    assert daemon.settle(leave_out=["landing"]) == []
+    assert toy.ticks == 1
+
+
+def test_what_is_enough_ends_the_settling_and_the_rest_is_made_the_next_time(
+    toy: Toy, instance: dg.DagsterInstance
+) -> None:
+    daemon = Daemon(instance, toy.definitions, outside=["landing"])
+    daemon.settle()
+    toy.landed["2013-01-03"] = "a"
+    assert [run.asked_by for run in daemon.settle(enough=lambda run: "lake" in run.assets)] == ["landing"]
+    assert [run.asked_by for run in daemon.settle()] == ["conditions"]
+
+
+def test_sensors_and_schedules_that_are_left_tick_only_when_named(toy: Toy, instance: dg.DagsterInstance) -> None:
+    toy.landed["2013-01-03"] = "a"
+    daemon = Daemon(instance, toy.definitions, leave=["landing", "nightly"])
+    assert daemon.settle() == []
+    assert daemon.schedules(datetime(2013, 1, 3, 7, tzinfo=UTC), datetime(2013, 1, 5, 7, tzinfo=UTC)) == []
+    assert [run.asked_by for run in daemon.tick("landing")] == ["landing"]
 
 
 def test_sensors_that_never_come_to_rest_are_an_error_that_names_who_asks_for_what(

@@ -176,7 +176,7 @@ def test_a_stored_observation_gives_the_same_decision_again():
 @pytest.mark.parametrize("seed", range(5))
 def test_the_test_is_welchs_where_days_do_not_resemble_each_other(seed: int):
     days = Days(seed, 40)
-    values = [m["roc_auc"] for m in days.metrics]
+    values = [m["roc_auc"] or 0.0 for m in days.metrics]
     # Each value beside its mirror image: neighbours are then never alike.
     before, now = ([x for v in part for x in (v, 1.4 - v)] for part in (values[:12], values[12:20]))
     theirs = ttest_ind(now, before, equal_var=False, alternative="less").pvalue  # type: ignore[union-attr]
