@@ -1,6 +1,7 @@
 """Starts and stops what a deployment on this machine runs: Dagster's code server, web server and daemon, and MLflow."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -64,11 +65,16 @@ def user_interfaces(settings: Settings, module: str = MODULE) -> Iterator[list[S
 
 
 def _dagster(settings: Settings, module: str) -> tuple[Service, Service, Service]:
-    """Code server, web server and daemon; the port of the first stays the same when it is started again."""
-    code_port, ui_port = _free_port(0), _free_port(urlparse(settings.dagster_ui).port or DAGSTER_PORT)
+    """Code server, web server and daemon.
+
+    The first keeps its port, also over a restart of all, if it can: runs remember where their code is served.
+    """
+    workspace = settings.dagster_home / "workspace.yaml"
+    known = re.search(r"port: (\d+)", workspace.read_text()) if workspace.exists() else None
+    code_port = _free_port(int(known[1]) if known else 0)
+    ui_port = _free_port(urlparse(settings.dagster_ui).port or DAGSTER_PORT)
     code = ["api", "grpc", "-m", module, "-d", str(PROJECT_ROOT), "-h", LOCAL, "-p", str(code_port)]
     code += ["--location-name", LOCATION, "--use-python-environment-entry-point", "--lazy-load-user-code"]
-    workspace = settings.dagster_home / "workspace.yaml"
     server = f"{{host: {LOCAL}, port: {code_port}, location_name: {LOCATION}}}"
     workspace.write_text(f"load_from:\n  - grpc_server: {server}\n")
     ui_url = f"http://{LOCAL}:{ui_port}"

@@ -94,7 +94,9 @@ class _Kept:
                 start_new_session=True,
             )
         self._started_at = time.monotonic()
-        self._noted.write_text(identity(psutil.Process(self._process.pid)))
+        unfinished = self._noted.with_suffix(".part")
+        unfinished.write_text(identity(psutil.Process(self._process.pid)))
+        unfinished.replace(self._noted)
 
     def keep(self) -> None:
         """Start it again when it has ended and its pause is over."""

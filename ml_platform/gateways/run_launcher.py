@@ -4,18 +4,22 @@ Dagster's own launcher starts them as children of the code server and cannot tel
 whose worker and code server are killed stays started for ever, and keeps its place in the pools of its tables.
 """
 
+import math
 import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
 import dagster as dg
 import psutil
+from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.events import JobFailureData, RunFailureReason
 from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, RunLauncher, WorkerStatus
+from dagster._core.remote_origin import GrpcServerCodeLocationOrigin
 from dagster._grpc.types import ExecuteRunArgs
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
 
@@ -27,6 +31,12 @@ PROCESS_TAG = "ml_platform/process"
 MARK = "DAGSTER_RUN_WORKER_OF"
 """In the environment of a worker and of what it starts: the run. A process group's number alone may be given again."""
 
+LONGEST_WAIT = 120
+"""Seconds that a dead run may wait for its code server: Dagster gives a retry up when it finds none."""
+
+SETTLING_SECONDS = 5
+"""Within which the daemon sees that a code server is back."""
+
 ON_A_WORD = 'read -r word && exec "$@" </dev/null'
 """The worker starts once it is told to, which is after its process stands on the run; the launcher's end ends it."""
 
@@ -37,6 +47,7 @@ class ProcessRunLauncher(RunLauncher, ConfigurableClass):
     def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
         self._inst_data = inst_data
         self._attended: set[str] = set()
+        self._down: dict[str, tuple[float, float]] = {}
         super().__init__()
 
     @property
@@ -99,16 +110,33 @@ class ProcessRunLauncher(RunLauncher, ConfigurableClass):
         if named is None or run.run_id in self._attended or living(named):
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         end_remains(run)
+        if not self._can_be_retried(run):
+            return CheckRunHealthResult(WorkerStatus.RUNNING, "its process is gone; waiting for its code server")
         return CheckRunHealthResult(WorkerStatus.FAILED, f"its process ended without a word: {named}")
 
     def _attend(self, worker: "subprocess.Popen[bytes]", run_id: str) -> None:
         """Wait for the worker's end, and end the run when the worker could not."""
         code = worker.wait()
-        run = self._instance.get_run_by_id(run_id)
-        if run and not run.is_finished:
+        if run := self._unfinished(run_id):
             end_remains(run)
+            while not self._can_be_retried(run):
+                time.sleep(1)
+        # Somebody may have ended it meanwhile.
+        if run := self._unfinished(run_id):
             end_run(self._instance, run, f"The process of this run ended without a word, with code {code}")
         self._attended.discard(run_id)
+
+    def _unfinished(self, run_id: str) -> dg.DagsterRun | None:
+        run = self._instance.get_run_by_id(run_id)
+        return run if run and not run.is_finished else None
+
+    def _can_be_retried(self, run: dg.DagsterRun) -> bool:
+        """Whether its code server answers, and has for so long that the daemon knows, or was waited for long enough."""
+        now = time.monotonic()
+        if not _code_server_answers(run):
+            self._down[run.run_id] = (self._down.get(run.run_id, (now, now))[0], now)
+        first, last = self._down.get(run.run_id, (now, -math.inf))
+        return now - last > SETTLING_SECONDS or now - first > LONGEST_WAIT
 
 
 def end_run(instance: dg.DagsterInstance, run: dg.DagsterRun, reason: str) -> None:
@@ -118,6 +146,17 @@ def end_run(instance: dg.DagsterInstance, run: dg.DagsterRun, reason: str) -> No
     else:
         instance.report_run_failed(run, reason, JobFailureData(None, RunFailureReason.UNEXPECTED_TERMINATION))
     instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+
+
+def _code_server_answers(run: dg.DagsterRun) -> bool:
+    origin = run.remote_job_origin.repository_origin.code_location_origin if run.remote_job_origin else None
+    if not isinstance(origin, GrpcServerCodeLocationOrigin):
+        return True
+    try:
+        origin.create_client().get_server_id(timeout=2)
+    except DagsterUserCodeUnreachableError:
+        return False
+    return True
 
 
 def worker_of(run: dg.DagsterRun) -> psutil.Process | None:

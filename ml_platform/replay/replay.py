@@ -16,9 +16,10 @@ from ml_platform.core.product import ProductSpec
 from ml_platform.errors import PlatformError
 from ml_platform.gateways.build import Gateways
 from ml_platform.replay import state as states
-from ml_platform.replay.daemon import Daemon, Made
+from ml_platform.replay.daemon import Daemon
 from ml_platform.replay.endpoint_log import logged, wait_for_log
 from ml_platform.replay.requests import replay_days
+from ml_platform.replay.running import Made
 from ml_platform.replay.state import State
 from ml_platform.runs import materialise
 from ml_platform.settings import Settings
@@ -31,6 +32,9 @@ ALERTS, WATCH = "alerts", "alerts_watch"
 ALERT_DAYS = 5
 """Alerts are raised after this many days of a month: nobody waits for those of a past year."""
 
+WALL = "in all"
+"""The time that a person waited; the parts of it that runs took together count for each of them."""
+
 Tell = Callable[[str], None]
 
 
@@ -38,8 +42,8 @@ Tell = Callable[[str], None]
 class Replay:
     """A replay of `product` from `start` to `end` on a home of its own; `run` again goes on where it stopped.
 
-    `definitions` are the location's, with the gateways of `settings`. `day_done` is told each day that is done, `tell`
-    what else a person wants to know.
+    `definitions` are the location's, with the gateways of `settings`, whose jobs run `at_once` programs. `day_done` is
+    told each day that is done, `tell` what else a person wants to know.
     """
 
     settings: Settings
@@ -49,6 +53,7 @@ class Replay:
     gateways: Gateways
     start: date
     end: date
+    at_once: int = 1
     tell: Tell = lambda _: None
     day_done: Callable[[date], None] = lambda _: None
     runs: Counter[str] = field(default_factory=Counter)
@@ -59,16 +64,21 @@ class Replay:
         sources = [f"landing_{self.product.name}_{source}" for source in self.product.sources]
         self._landing, self._logged = frozenset(sources), frozenset({f"logged_{self.product.name}"})
         outside = self._landing | self._logged
-        self._daemon = Daemon(self.instance, self.definitions, self._made, outside, self._not_driven())
+        self._daemon = Daemon(
+            self.instance, self.definitions, self._made, outside, self._not_driven(), at_once=self.at_once
+        )
 
     def run(self) -> None:
         """Prepare what stands before the first day, then live through the days that are not done."""
-        if not self.state.first_version:
-            self._prepare()
-        else:
-            self._serve()
+        with self.state.timed(WALL):
+            if self.state.first_version:
+                self._serve()
+            else:
+                self._prepare()
         for day in self.days_left():
-            self._live(day)
+            with self.state.timed(WALL):
+                self._live(day)
+            self._save()
             self.day_done(day)
 
     def days_left(self) -> list[date]:
@@ -87,7 +97,7 @@ class Replay:
         from ml_platform.replay.report import Report
 
         days, client = Days(self.start.isoformat(), self.state.done), MlflowClient(self.settings.mlflow_tracking_uri)
-        with self.state.timed("judge the other arms"):
+        with self.state.timed(WALL), self.state.timed("judge the other arms"):
             run_id = client.get_model_version(self.product.name, self.state.first_version).run_id
             threads = self.settings.training_threads
             scored = score_arms(self.gateways.lake, self.product, days, client, str(run_id), threads, self.tell)
@@ -167,12 +177,11 @@ class Replay:
         wait_for_log(lake, self.product, day, before + asked)
 
     def _settle(self, leave_out: Collection[str] = (), enough: Callable[[Made], bool] = lambda _: False) -> None:
-        started, before = monotonic(), sum(self.state.seconds.values())
+        started, before = monotonic(), self._daemon.runs.seconds
         try:
             self._daemon.settle(leave_out=leave_out, enough=enough)
         finally:
-            # What the runs took was added as they ended; the rest was spent on looking.
-            runs = sum(self.state.seconds.values()) - before
+            runs = self._daemon.runs.seconds - before
             self.state.add("sensors and conditions", monotonic() - started - runs)
 
     def _made(self, made: Made) -> None:

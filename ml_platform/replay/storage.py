@@ -124,6 +124,7 @@ class KeptEventLog(SqliteEventLogStorage):
     def __init__(self, base_dir: str, inst_data: Any = None) -> None:
         self._engines = Engines()
         self._known: dict[dg.AssetKey, dict[tuple, Any]] = defaultdict(dict)
+        self._knowing = threading.RLock()
         super().__init__(base_dir, inst_data)
 
     @classmethod
@@ -135,7 +136,7 @@ class KeptEventLog(SqliteEventLogStorage):
         """See SqliteEventLogStorage."""
         super().store_event(event)
         if event.dagster_event and event.dagster_event.asset_key:
-            self._known.pop(event.dagster_event.asset_key, None)
+            self._forget(event.dagster_event.asset_key)
 
     def get_latest_tags_by_partition(
         self,
@@ -189,13 +190,19 @@ class KeptEventLog(SqliteEventLogStorage):
     def update_asset_cached_status_data(self, asset_key: dg.AssetKey, cache_values: Any) -> None:
         """See SqlEventLogStorage."""
         super().update_asset_cached_status_data(asset_key, cache_values)
-        self._known.pop(asset_key, None)
+        self._forget(asset_key)
 
     def _remember(self, key: dg.AssetKey, question: tuple, look: Callable[[], Any]) -> Any:
-        answers = self._known[key]
-        if question not in answers:
-            answers[question] = look()
-        return answers[question]
+        # Not while another thread writes: it forgets after it has written, so that nothing older is kept.
+        with self._knowing:
+            answers = self._known[key]
+            if question not in answers:
+                answers[question] = look()
+            return answers[question]
+
+    def _forget(self, key: dg.AssetKey) -> None:
+        with self._knowing:
+            self._known.pop(key, None)
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:

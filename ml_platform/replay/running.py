@@ -1,0 +1,218 @@
+"""Makes the runs that sensors and schedules ask for, in this process, some of them at the same time."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+from uuid import uuid4
+
+import dagster as dg
+from dagster._core.definitions.repository_definition import RepositoryDefinition
+from dagster._core.errors import DagsterExecutionInterruptedError
+from dagster._core.storage.tags import RUN_KEY_TAG
+
+from ml_platform.gateways.run_launcher import PROCESS_TAG
+from ml_platform.processes import identity
+from ml_platform.runs import RANGE_TAGS
+
+IMPLICIT_JOB = "__ASSET_JOB"
+QUIET: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+CUT_TAG = "ml_platform/interrupted"
+"""Of a run that failed because its process was told to end."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A run that is asked for. `origin` are the tags that say by which sensor or schedule."""
+
+    by: str
+    request: dg.RunRequest
+    job: str
+    origin: Mapping[str, str]
+
+    @property
+    def assets(self) -> frozenset[dg.AssetKey]:
+        """The assets that are selected; none is the whole job."""
+        return frozenset(self.request.asset_selection or ())
+
+
+@dataclass(frozen=True)
+class Made:
+    """A run that was made because a sensor or a schedule asked for it."""
+
+    asked_by: str
+    run_id: str
+    assets: tuple[str, ...]
+    """Empty for a whole job."""
+    job: str
+    partitions: str
+    tags: Mapping[str, str]
+    success: bool
+    seconds: float
+
+    def __str__(self) -> str:
+        what = ", ".join(self.assets) or self.job
+        return f"{self.asked_by} asked for {what} {self.partitions}".rstrip() + ("" if self.success else " (failed)")
+
+
+class Runs:
+    """Makes runs on one instance, up to `at_once` of them together where none reads what another writes."""
+
+    def __init__(
+        self,
+        instance: dg.DagsterInstance,
+        repository: RepositoryDefinition,
+        tell: Callable[[Made], None],
+        at_once: int = 1,
+    ) -> None:
+        self.seconds = 0.0
+        """The time in which runs were under way."""
+        self._instance, self._repository, self._tell, self._at_once = instance, repository, tell, at_once
+        self._keys_used: set[tuple[str, str]] = set()
+        self._identity = identity()
+
+    def make(self, asked: Sequence[Asked]) -> list[Made]:
+        """Make what is asked for and was not made before, in order; what failed is recorded as failed.
+
+        Raises KeyboardInterrupt when the process is told to end: what was under way counts as not made.
+        """
+        parts = [part for each in asked for part in self._parts(each)]
+        new = [part for part in parts if not self._was_made(part)]
+        started, made = time.monotonic(), []
+        try:
+            for wave in self._waves(new):
+                made += self._wave(wave)
+        finally:
+            self.seconds += time.monotonic() - started
+        for each in made:
+            self._tell(each)
+        return made
+
+    def _parts(self, asked: Asked) -> list[Asked]:
+        if not asked.request.requires_backfill_daemon():
+            return [asked]
+        requests = _ranged(asked.request, self._repository)
+        return [Asked(asked.by, request, asked.job, asked.origin) for request in requests]
+
+    def _was_made(self, asked: Asked) -> bool:
+        """Whether a run of this key exists, as the daemon asks; one that was interrupted or killed does not count."""
+        key = asked.request.run_key
+        if not key:
+            return False
+        if (asked.by, key) in self._keys_used:
+            return True
+        self._keys_used.add((asked.by, key))
+        names = {name: value for name, value in asked.origin.items() if name.endswith("_name")}
+        runs = self._instance.get_runs(dg.RunsFilter(tags={RUN_KEY_TAG: key}))
+        return any(run.tags.items() >= names.items() and not self._was_cut(run) for run in runs)
+
+    def _was_cut(self, run: dg.DagsterRun) -> bool:
+        if run.status != dg.DagsterRunStatus.FAILURE:
+            return run.status == dg.DagsterRunStatus.CANCELED
+        records = self._instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE).records
+        events = [record.event_log_entry.dagster_event for record in records]
+        return CUT_TAG in run.tags or not events or _interrupted(events)
+
+    def _waves(self, asked: Sequence[Asked]) -> Iterator[list[Asked]]:
+        """Consecutive ones that do not concern each other."""
+        wave: list[Asked] = []
+        for each in asked:
+            if len(wave) == self._at_once or any(self._related(each, other) for other in wave):
+                yield wave
+                wave = []
+            wave.append(each)
+        if wave:
+            yield wave
+
+    def _related(self, one: Asked, other: Asked) -> bool:
+        """Whether both write an asset, or one reads, directly or not, what the other writes."""
+        if not one.assets or not other.assets:
+            return True
+        graph = self._repository.asset_graph
+        return any(
+            first == second
+            or first in graph.get_ancestor_asset_keys(second)
+            or second in graph.get_ancestor_asset_keys(first)
+            for first in one.assets
+            for second in other.assets
+        )
+
+    def _wave(self, wave: Sequence[Asked]) -> list[Made]:
+        ids = [str(uuid4()) for _ in wave]
+        if len(wave) == 1:
+            return [self._run(wave[0], ids[0])]
+        try:
+            with ThreadPoolExecutor(len(wave)) as threads:
+                return list(threads.map(self._run, wave, ids))
+        except KeyboardInterrupt:
+            # Ctrl-C on a terminal ends the programs too: their runs failed by it and not by themselves.
+            for run_id in ids:
+                if self._instance.has_run(run_id):
+                    self._instance.add_run_tags(run_id, {CUT_TAG: "true"})
+            raise
+
+    def _run(self, asked: Asked, run_id: str) -> Made:
+        request = asked.request
+        tags = {**request.tags, **asked.origin, PROCESS_TAG: self._identity}
+        if request.run_key:
+            tags[RUN_KEY_TAG] = request.run_key
+        job = self._repository.get_job(asked.job)
+        whole = request.asset_check_keys is not None or request.asset_selection is None
+        if request.asset_check_keys is not None:
+            checks = frozenset(request.asset_check_keys)
+            job = job.get_subset(asset_selection=asked.assets, asset_check_selection=checks)
+        started = time.monotonic()
+        result = job.execute_in_process(
+            run_config=QUIET | dict(request.run_config),
+            instance=self._instance,
+            asset_selection=None if whole else list(asked.assets),
+            tags=tags,
+            run_id=run_id,
+            raise_on_error=False,
+        )
+        if _interrupted(result.get_step_failure_events()):
+            # Dagster records Ctrl-C and SIGTERM as a failure of the step and goes on.
+            raise KeyboardInterrupt
+        return Made(
+            asked_by=asked.by,
+            run_id=run_id,
+            assets=tuple(sorted(key.to_user_string() for key in asked.assets)),
+            job=asked.job,
+            partitions=request.partition_key or _range(tags),
+            tags=tags,
+            success=result.success,
+            seconds=time.monotonic() - started,
+        )
+
+
+def _interrupted(failures: Sequence[dg.DagsterEvent | None]) -> bool:
+    errors = [event.step_failure_data.error for event in failures if event]
+    return any(error and error.cls_name == DagsterExecutionInterruptedError.__name__ for error in errors)
+
+
+def _range(tags: Mapping[str, str]) -> str:
+    ends = [tags[name] for name in RANGE_TAGS if name in tags] or [tags.get("dagster/partition", "")]
+    return " to ".join(dict.fromkeys(ends))
+
+
+def _ranged(request: dg.RunRequest, repository: RepositoryDefinition) -> Iterator[dg.RunRequest]:
+    """What the daemon would make a backfill of: parents first, one run for each range of days without a gap."""
+    graph, subset = repository.asset_graph, request.asset_graph_subset
+    assert subset is not None
+    for key in graph.toposorted_asset_keys:
+        if key not in subset.asset_keys:
+            continue
+        definition = graph.get(key).partitions_def
+        if definition is None:
+            yield dg.RunRequest(asset_selection=[key], tags=request.tags, run_config=request.run_config)
+            continue
+        wanted = set(subset.partitions_subsets_by_asset_key[key].get_partition_keys())
+        every = definition.get_partition_keys()
+        for is_wanted, group in groupby(every, key=wanted.__contains__):
+            if is_wanted:
+                ends = list(group)
+                tags = {**request.tags, **dict(zip(RANGE_TAGS, (ends[0], ends[-1]), strict=True))}
+                yield dg.RunRequest(asset_selection=[key], tags=tags, run_config=request.run_config)
