@@ -6,7 +6,7 @@ export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test check check-assets bench clean
+.PHONY: help demo dev test test-loop check check-assets bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -17,8 +17,11 @@ demo: $(VENV)/.run ## run the main job on real flights, end to end; ARGS=--exit 
 dev: $(VENV)/.run ## open Dagster's UI and MLflow's on what is there; Ctrl-C ends
 	$(BIN)/ml-platform up
 
-test: $(VENV)/.dev chromium ## run all tests
-	$(BIN)/python -m pytest
+test: $(VENV)/.dev chromium ## run all tests but those of the closed loop over days
+	$(BIN)/python -m pytest -m "not loop"
+
+test-loop: $(VENV)/.dev ## run those: live deployments, processes that are killed, broken data, a replay
+	$(BIN)/python -m pytest -m loop
 
 check: $(VENV)/.dev ## lint, types, architecture, declarations
 	$(BIN)/ruff check .

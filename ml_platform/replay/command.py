@@ -18,9 +18,9 @@ from ml_platform.components.declared import declared_product
 from ml_platform.definitions import deployed
 from ml_platform.errors import PlatformError
 from ml_platform.gateways.build import build_gateways
+from ml_platform.gateways.jobs import WarmJobs
 from ml_platform.replay import state as states
 from ml_platform.replay.figures import METRICS, POOLED
-from ml_platform.replay.jobs import SeveralWarmJobs
 from ml_platform.replay.lake import ReplayLake
 from ml_platform.replay.replay import WALL, Replay, replay_home
 from ml_platform.replay.report import Report, write_report
@@ -30,9 +30,6 @@ from ml_platform.settings import PROJECT_ROOT, Settings
 
 OUTPUT = "output.log"
 """What the programs of a replay print."""
-
-AT_ONCE = 2
-"""Runs that may be under way together, each with a worker of its own."""
 
 
 def run_replay(name: str, start: date, end: date, home: Path | None, fresh: bool, picture: Path | None) -> None:
@@ -46,14 +43,14 @@ def run_replay(name: str, start: date, end: date, home: Path | None, fresh: bool
         remove(settings, name)
     states.load(settings.home, name, start.isoformat())
     settings.home.mkdir(parents=True, exist_ok=True)
-    with environment_of(settings), own_output(settings.home / OUTPUT) as console, SeveralWarmJobs(AT_ONCE) as jobs:
+    with environment_of(settings), own_output(settings.home / OUTPUT) as console, WarmJobs() as jobs:
         console.print(f"Replay of {name} from {start} to {end} in {settings.home}", soft_wrap=True)
         prepare_home(settings)
         products = dg.load_from_defs_folder(path_within_project=PROJECT_ROOT)
         gateways = replace(build_gateways(settings), jobs=jobs, lake=ReplayLake(settings.lake_uri))
         definitions = deployed(products, settings, **vars(gateways))
         with quick_instance(settings.dagster_home) as instance:
-            replay = Replay(settings, instance, product, definitions, gateways, start, end, AT_ONCE)
+            replay = Replay(settings, instance, product, definitions, gateways, start, end)
             # The graph is large and stays: without looking through it again and again, a tenth of the time is saved.
             gc.collect()
             gc.freeze()

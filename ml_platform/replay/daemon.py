@@ -22,9 +22,9 @@ class Daemon:
     """The sensors and schedules of `definitions` that run by default, on one instance; a run is made when asked for.
 
     A cursor is stored after the runs that its tick asked for: killed in between, the tick is evaluated again. A run
-    that fails is recorded as failed, as the daemon's would be. `tell` is told each run, of which `at_once` may be under
-    way together. The sensors named `outside` look at files only: once one asks for nothing, no run makes it ask again.
-    Sensors and schedules to `leave` do not tick by themselves.
+    that fails is recorded as failed, as the daemon's would be. `tell` is told each run. The sensors named `outside`
+    look at files only: once one asks for nothing, no run makes it ask again. Sensors and schedules to `leave` do not
+    tick by themselves.
     """
 
     def __init__(
@@ -34,13 +34,12 @@ class Daemon:
         tell: Callable[[Made], None] = lambda _: None,
         outside: Collection[str] = (),
         leave: Collection[str] = (),
-        at_once: int = 1,
     ) -> None:
         logging.getLogger("dagster").setLevel(logging.CRITICAL)
         end_abandoned(instance)
         self.instance = instance
         self._repository = definitions.get_repository_def()
-        self.runs = Runs(instance, self._repository, tell, at_once)
+        self.runs = Runs(instance, self._repository, tell)
         running = [s for s in self._repository.sensor_defs if s.default_status == dg.DefaultSensorStatus.RUNNING]
         self._outside = [sensor for sensor in running if sensor.name in outside and sensor.name not in leave]
         self._inside = [sensor for sensor in running if sensor.name not in outside and sensor.name not in leave]
@@ -105,7 +104,7 @@ class Daemon:
         return made
 
     def _tick(self, sensors: Sequence[dg.SensorDefinition]) -> list[Made]:
-        """Evaluate `sensors`, make together what they ask for, and then keep their cursors."""
+        """Evaluate `sensors`, make what they ask for, and then keep their cursors."""
         asked: list[Asked] = []
         cursors: dict[str, str] = {}
         for sensor in sensors:

@@ -33,7 +33,7 @@ ALERT_DAYS = 5
 """Alerts are raised after this many days of a month: nobody waits for those of a past year."""
 
 WALL = "in all"
-"""The time that a person waited; the parts of it that runs took together count for each of them."""
+"""The time that a person waited, of which the others are parts."""
 
 Tell = Callable[[str], None]
 
@@ -42,8 +42,8 @@ Tell = Callable[[str], None]
 class Replay:
     """A replay of `product` from `start` to `end` on a home of its own; `run` again goes on where it stopped.
 
-    `definitions` are the location's, with the gateways of `settings`, whose jobs run `at_once` programs. `day_done` is
-    told each day that is done, `tell` what else a person wants to know.
+    `definitions` are the location's, with the gateways of `settings`. `day_done` is told each day that is done, `tell`
+    what else a person wants to know.
     """
 
     settings: Settings
@@ -53,7 +53,6 @@ class Replay:
     gateways: Gateways
     start: date
     end: date
-    at_once: int = 1
     tell: Tell = lambda _: None
     day_done: Callable[[date], None] = lambda _: None
     runs: Counter[str] = field(default_factory=Counter)
@@ -64,9 +63,7 @@ class Replay:
         sources = [f"landing_{self.product.name}_{source}" for source in self.product.sources]
         self._landing, self._logged = frozenset(sources), frozenset({f"logged_{self.product.name}"})
         outside = self._landing | self._logged
-        self._daemon = Daemon(
-            self.instance, self.definitions, self._made, outside, self._not_driven(), at_once=self.at_once
-        )
+        self._daemon = Daemon(self.instance, self.definitions, self._made, outside, self._not_driven())
 
     def run(self) -> None:
         """Prepare what stands before the first day, then live through the days that are not done."""

@@ -1,12 +1,14 @@
-"""Makes the runs that sensors and schedules ask for, in this process, some of them at the same time."""
+"""Makes the runs that sensors and schedules ask for, in this process, one after the other.
+
+Not several in threads: each run configures Python's logging anew, and Dagster's handler of another run, which holds its
+own lock while it stores an event, then waits for logging's for ever (Dagster 1.13.27).
+"""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
-from uuid import uuid4
 
 import dagster as dg
 from dagster._core.definitions.repository_definition import RepositoryDefinition
@@ -19,9 +21,6 @@ from ml_platform.runs import RANGE_TAGS
 
 IMPLICIT_JOB = "__ASSET_JOB"
 QUIET: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-
-CUT_TAG = "ml_platform/interrupted"
-"""Of a run that failed because its process was told to end."""
 
 
 @dataclass(frozen=True)
@@ -59,18 +58,14 @@ class Made:
 
 
 class Runs:
-    """Makes runs on one instance, up to `at_once` of them together where none reads what another writes."""
+    """Makes runs on one instance and tells each as it ends."""
 
     def __init__(
-        self,
-        instance: dg.DagsterInstance,
-        repository: RepositoryDefinition,
-        tell: Callable[[Made], None],
-        at_once: int = 1,
+        self, instance: dg.DagsterInstance, repository: RepositoryDefinition, tell: Callable[[Made], None]
     ) -> None:
         self.seconds = 0.0
         """The time in which runs were under way."""
-        self._instance, self._repository, self._tell, self._at_once = instance, repository, tell, at_once
+        self._instance, self._repository, self._tell = instance, repository, tell
         self._keys_used: set[tuple[str, str]] = set()
         self._identity = identity()
 
@@ -80,16 +75,7 @@ class Runs:
         Raises KeyboardInterrupt when the process is told to end: what was under way counts as not made.
         """
         parts = [part for each in asked for part in self._parts(each)]
-        new = [part for part in parts if not self._was_made(part)]
-        started, made = time.monotonic(), []
-        try:
-            for wave in self._waves(new):
-                made += self._wave(wave)
-        finally:
-            self.seconds += time.monotonic() - started
-        for each in made:
-            self._tell(each)
-        return made
+        return [self._run(part) for part in parts if not self._was_made(part)]
 
     def _parts(self, asked: Asked) -> list[Asked]:
         if not asked.request.requires_backfill_daemon():
@@ -114,47 +100,9 @@ class Runs:
             return run.status == dg.DagsterRunStatus.CANCELED
         records = self._instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE).records
         events = [record.event_log_entry.dagster_event for record in records]
-        return CUT_TAG in run.tags or not events or _interrupted(events)
+        return not events or _interrupted(events)
 
-    def _waves(self, asked: Sequence[Asked]) -> Iterator[list[Asked]]:
-        """Consecutive ones that do not concern each other."""
-        wave: list[Asked] = []
-        for each in asked:
-            if len(wave) == self._at_once or any(self._related(each, other) for other in wave):
-                yield wave
-                wave = []
-            wave.append(each)
-        if wave:
-            yield wave
-
-    def _related(self, one: Asked, other: Asked) -> bool:
-        """Whether both write an asset, or one reads, directly or not, what the other writes."""
-        if not one.assets or not other.assets:
-            return True
-        graph = self._repository.asset_graph
-        return any(
-            first == second
-            or first in graph.get_ancestor_asset_keys(second)
-            or second in graph.get_ancestor_asset_keys(first)
-            for first in one.assets
-            for second in other.assets
-        )
-
-    def _wave(self, wave: Sequence[Asked]) -> list[Made]:
-        ids = [str(uuid4()) for _ in wave]
-        if len(wave) == 1:
-            return [self._run(wave[0], ids[0])]
-        try:
-            with ThreadPoolExecutor(len(wave)) as threads:
-                return list(threads.map(self._run, wave, ids))
-        except KeyboardInterrupt:
-            # Ctrl-C on a terminal ends the programs too: their runs failed by it and not by themselves.
-            for run_id in ids:
-                if self._instance.has_run(run_id):
-                    self._instance.add_run_tags(run_id, {CUT_TAG: "true"})
-            raise
-
-    def _run(self, asked: Asked, run_id: str) -> Made:
+    def _run(self, asked: Asked) -> Made:
         request = asked.request
         tags = {**request.tags, **asked.origin, PROCESS_TAG: self._identity}
         if request.run_key:
@@ -170,15 +118,14 @@ class Runs:
             instance=self._instance,
             asset_selection=None if whole else list(asked.assets),
             tags=tags,
-            run_id=run_id,
             raise_on_error=False,
         )
         if _interrupted(result.get_step_failure_events()):
             # Dagster records Ctrl-C and SIGTERM as a failure of the step and goes on.
             raise KeyboardInterrupt
-        return Made(
+        made = Made(
             asked_by=asked.by,
-            run_id=run_id,
+            run_id=result.run_id,
             assets=tuple(sorted(key.to_user_string() for key in asked.assets)),
             job=asked.job,
             partitions=request.partition_key or _range(tags),
@@ -186,6 +133,9 @@ class Runs:
             success=result.success,
             seconds=time.monotonic() - started,
         )
+        self.seconds += made.seconds
+        self._tell(made)
+        return made
 
 
 def _interrupted(failures: Sequence[dg.DagsterEvent | None]) -> bool:

@@ -124,7 +124,6 @@ class KeptEventLog(SqliteEventLogStorage):
     def __init__(self, base_dir: str, inst_data: Any = None) -> None:
         self._engines = Engines()
         self._known: dict[dg.AssetKey, dict[tuple, Any]] = defaultdict(dict)
-        self._knowing = threading.RLock()
         super().__init__(base_dir, inst_data)
 
     @classmethod
@@ -193,16 +192,14 @@ class KeptEventLog(SqliteEventLogStorage):
         self._forget(asset_key)
 
     def _remember(self, key: dg.AssetKey, question: tuple, look: Callable[[], Any]) -> Any:
-        # Not while another thread writes: it forgets after it has written, so that nothing older is kept.
-        with self._knowing:
-            answers = self._known[key]
-            if question not in answers:
-                answers[question] = look()
-            return answers[question]
+        # Without a lock while it looks; what was forgotten meanwhile is not kept.
+        answers = self._known[key]
+        if question not in answers:
+            answers[question] = look()
+        return answers[question]
 
     def _forget(self, key: dg.AssetKey) -> None:
-        with self._knowing:
-            self._known.pop(key, None)
+        self._known.pop(key, None)
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:

@@ -10,8 +10,8 @@ from ml_platform.components.declared import PRODUCTS, declared_product
 from ml_platform.components.model_product import ModelProduct
 from ml_platform.definitions import deployed
 from ml_platform.gateways.build import build_gateways
+from ml_platform.gateways.jobs import WarmJobs
 from ml_platform.replay.command import environment_of, replay_settings
-from ml_platform.replay.jobs import SeveralWarmJobs
 from ml_platform.replay.lake import ReplayLake
 from ml_platform.replay.replay import Replay
 from ml_platform.replay.report import write_report
@@ -32,13 +32,13 @@ class Told(Replay):
 def main(home: Path, start: date, end: date) -> None:
     settings, product = replay_settings(home), smaller(declared_product(PRODUCT))
     home.mkdir(parents=True, exist_ok=True)
-    with environment_of(settings), SeveralWarmJobs(2) as jobs:
+    with environment_of(settings), WarmJobs() as jobs:
         prepare_home(settings)
         gateways = replace(build_gateways(settings), jobs=jobs, lake=ReplayLake(settings.lake_uri))
         built = ModelProduct(product).build_defs(SimpleNamespace(path=PRODUCTS / PRODUCT))  # type: ignore[arg-type]
         definitions = deployed(built, settings, **vars(gateways))
         with quick_instance(settings.dagster_home) as instance:
-            replay = Told(settings, instance, product, definitions, gateways, start, end, at_once=2)
+            replay = Told(settings, instance, product, definitions, gateways, start, end)
             replay.day_done = lambda day: print(f"done {day}", flush=True)
             replay.run()
             if replay.state.done == end.isoformat():

@@ -12,6 +12,8 @@ from ml_platform_tests.e2e import broken_files as files
 from ml_platform_tests.e2e.kept_line import TABLES, KeptLine, days, kept_copy, only
 from ml_platform_tests.e2e.line import DAILY, PRODUCT, TRAINED_UNTIL, Line
 
+pytestmark = pytest.mark.loop
+
 SOURCES = ("flights", "weather")
 KNOWN = days("2013-02-01", "2013-02-08")
 """The days in the tables when something breaks. Of their predictions the first six have final labels: one too few."""

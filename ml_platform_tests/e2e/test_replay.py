@@ -21,6 +21,8 @@ from ml_platform.replay import state as states
 from ml_platform.replay.command import replay_settings
 from ml_platform_tests.e2e.line import DAILY, MONITORING, PRODUCT, REVISION
 
+pytestmark = pytest.mark.loop
+
 START, END = "2013-01-22", "2013-01-25"
 TABLES = (*DAILY, *MONITORING)
 DEADLINE = 300
