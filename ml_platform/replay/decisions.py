@@ -1,7 +1,7 @@
 """What the platform decided during a replay, what came of it, and what it cost, from Dagster's records."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
@@ -28,7 +28,6 @@ class DecisionRecord:
     version: str = ""
     outcome: str = ""
     seconds: float = 0.0
-    data: dict[str, Any] = field(default_factory=dict)
 
 
 def decisions(instance: dg.DagsterInstance, product: ProductSpec, start: str, end: str) -> list[DecisionRecord]:
@@ -85,7 +84,6 @@ def _outcome(instance: dg.DagsterInstance, product: ProductSpec, runs: Sequence[
     return version, "refused by the gate" if version else "failed"
 
 
-def _sentences(value: Any) -> list[str]:
-    if value is None:
-        return []
-    return [str(item) for item in value] if isinstance(value, list | tuple) else [str(value)]
+def _sentences(markdown: Any) -> list[str]:
+    """The items of the list that the decision shows."""
+    return [line.removeprefix("- ") for line in str(markdown or "").splitlines() if line.strip()]

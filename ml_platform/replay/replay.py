@@ -67,6 +67,8 @@ class Replay:
 
     def run(self) -> None:
         """Prepare what stands before the first day, then live through the days that are not done."""
+        # Says from the first moment on whose this home is.
+        self._save()
         with self.state.timed(WALL):
             if self.state.first_version:
                 self._serve()

@@ -192,7 +192,7 @@ class KeptEventLog(SqliteEventLogStorage):
         self._forget(asset_key)
 
     def _remember(self, key: dg.AssetKey, question: tuple, look: Callable[[], Any]) -> Any:
-        # Without a lock while it looks; what was forgotten meanwhile is not kept.
+        # What is forgotten while it looks is not kept.
         answers = self._known[key]
         if question not in answers:
             answers[question] = look()

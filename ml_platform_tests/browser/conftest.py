@@ -22,6 +22,7 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+STILL = "ml_platform_tests.browser.still_location"
 SECONDS = 60
 """Within which a page shows what a test waits for; generous, since the machine may be busy."""
 
@@ -31,7 +32,7 @@ Screenshot = Callable[..., Path]
 @pytest.fixture(scope="package")
 def address(line: Line) -> Iterator[str]:
     """Where Dagster's UI answers; MLflow's answers where the links on the assets say."""
-    with environment_of(line.settings), user_interfaces(line.settings) as services:
+    with environment_of(line.settings), user_interfaces(line.settings, STILL) as services:
         url = services[0].url
         # What "Skip" does in the invitation to Dagster's community, which would come up over a first visitor's work.
         httpx.post(f"{url}/graphql", json={"query": "mutation { setNuxSeen }"}).raise_for_status()

@@ -167,6 +167,6 @@ def eventually(happened: Callable[[], bool], line: Line) -> None:
     deadline = time.monotonic() + RUN_SECONDS
     while not happened():
         failed = line.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]))
-        assert not failed, f"run {failed[0].run_id} failed; see {line.settings.home / 'logs'}"
+        assert not failed, f"run {failed[0].run_id} failed; see {line.settings.home / 'services'}"
         assert time.monotonic() < deadline, f"not materialised in {RUN_SECONDS} s"
         time.sleep(0.2)
