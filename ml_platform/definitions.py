@@ -7,7 +7,7 @@ import dagster as dg
 
 from ml_platform.gateways.build import build_gateways
 from ml_platform.settings import PROJECT_ROOT, Settings
-from ml_platform.stages import alerting
+from ml_platform.stages import alerting, retries
 from ml_platform.stages.registry_resource import registry_resource
 
 # Said by Dagster about its own libraries; the versions are pinned.
@@ -26,5 +26,7 @@ def deployed(products: dg.Definitions, settings: Settings, **instead: Any) -> dg
     resources = {**vars(build_gateways(settings)), "settings": settings, "registry": registry_resource(settings)}
     resources |= instead
     # Steps only start programs and record what they report, so they need no process of their own.
-    shared = dg.Definitions(resources=resources, sensors=alerting.build(), executor=dg.in_process_executor)
+    shared = dg.Definitions(
+        resources=resources, sensors=[*alerting.build(), retries.build()], executor=dg.in_process_executor
+    )
     return dg.Definitions.merge(products, shared)

@@ -6,7 +6,7 @@ from ml_platform.components.declared import declared_product
 from ml_platform.core import keys
 from ml_platform.core.product import ProductSpec
 from ml_platform.settings import Settings
-from ml_platform.stages import retraining
+from ml_platform.stages import retraining, retries
 from ml_platform.stages.training import TrainingWindow
 from ml_platform_tests.e2e.line import PRODUCT
 
@@ -46,4 +46,6 @@ def endpoint(context: dg.AssetExecutionContext) -> None:
 
 
 _, actor = retraining.build(product())
-defs = dg.Definitions(assets=[candidate, champion, endpoint], sensors=[actor], executor=dg.in_process_executor)
+defs = dg.Definitions(
+    assets=[candidate, champion, endpoint], sensors=[actor, retries.build()], executor=dg.in_process_executor
+)

@@ -15,6 +15,7 @@ from dagster_pipes import open_dagster_pipes
 from dbx_jobs.contract import REPORT_KEY
 from ml_platform.gateways.jobs import SubprocessJobs
 from ml_platform.settings import Settings
+from ml_platform.stages import retries
 
 STEP_SECONDS = 0.05
 JOB: Any = SimpleNamespace(value="ml_platform_tests.live.slow_location")
@@ -49,7 +50,7 @@ def work(run_id: str, folder: Path) -> None:
     write("end")
 
 
-defs = dg.Definitions(assets=[slow], executor=dg.in_process_executor)
+defs = dg.Definitions(assets=[slow], sensors=[retries.build()], executor=dg.in_process_executor)
 
 if __name__ == "__main__":
     with open_dagster_pipes() as pipes:
