@@ -31,7 +31,8 @@ def test_two_processes_make_the_same_model_bit_for_bit(
         client = MlflowClient(tracking.uri)
         directories.append(Path(client.download_artifacts(report["run_id"], SERVING_PATH, str(tmp_path / name))))
     first, second = directories
-    assert {path.name for path in first.iterdir()} == {"model.onnx", "signature.json", "baseline.json"}
+    files = {"model.onnx", "signature.json", "baseline.json", "reference.json"}
+    assert {path.name for path in first.iterdir()} == files
     for path in first.iterdir():
         assert path.read_bytes() == (second / path.name).read_bytes(), path.name
 
