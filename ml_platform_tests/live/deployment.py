@@ -19,7 +19,7 @@ from ml_platform.runs import end_workers
 from ml_platform.settings import Settings
 from ml_platform_tests.e2e.line import environment_of
 
-DEADLINE = 120
+DEADLINE = 240
 LAUNCH = """mutation launch($assets: [AssetKeyInput!]!, $tags: [ExecutionTag!]) {
   launchRun(executionParams: {
     selector: {repositoryLocationName: "ml_platform", repositoryName: "__repository__", jobName: "__ASSET_JOB",

@@ -17,6 +17,8 @@ from ml_platform_tests.live.killing import Killer
 
 DECISIONS = 6
 KILLS_OF_A_DECISION = 2
+SECONDS = 300
+"""A run whose launch was cut short by the daemon's death is given up after a minute, and then started again."""
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +44,8 @@ def test_no_decision_is_acted_on_twice_and_none_is_lost_while_daemon_and_run_wor
         decide(deciding, history[: n + 1])
         killer.kill(KILLS_OF_A_DECISION)
     asked = {past.id for past in history}
-    eventually(lambda: acted_on(deciding) == asked, "every decision is acted on")
-    eventually(lambda: all(run.is_finished for run in deciding.instance.get_runs()), "nothing is underway")
+    eventually(lambda: acted_on(deciding) == asked, "every decision is acted on", SECONDS)
+    eventually(lambda: all(run.is_finished for run in deciding.instance.get_runs()), "nothing is underway", SECONDS)
     roots = Counter(run.tags[DECISION_TAG] for run in deciding.instance.get_runs() if run.parent_run_id is None)
     assert roots == Counter(asked)
     notes = set((deciding.settings.home / "notes" / "notes").read_text().splitlines())
