@@ -75,7 +75,7 @@ def _found(report: CheckedTable, table: TableToCheck) -> Found:
         return Found(table.name, absent=f"there is no table: materialise {table.name}")
     checks = list(report.checks)
     if table.quarantine_uri:
-        checks += map(rows_fit, report.partitions)
+        checks += [rows_fit(partition, most="ERROR") for partition in report.partitions]
     if table.ingest and not report.unread:
         checks += map(rows_are_distinct, report.partitions)
     unknown = {ROWS_ARE_DISTINCT: report.unread} if report.unread else {}

@@ -12,7 +12,7 @@ from ml_platform.gateways.jobs import Jobs, Program
 from ml_platform.gateways.lake import NOTHING, Lake
 from ml_platform.stages.attempts import WHOLE
 from ml_platform.stages.partitions import daily, days_of
-from ml_platform.stages.table_asset import Events, check_specs, landed_specs, publish, rows_are_distinct
+from ml_platform.stages.table_asset import Events, check_specs, landed_checks, landed_specs, publish
 
 
 def build(product: ProductSpec, expectations: Mapping[str, Sequence[Expectation]]) -> list[dg.AssetsDefinition]:
@@ -54,7 +54,8 @@ def _source_table(
         }
         request = ingest_request(lake, name, source, days, expectations)
         report = from_dict(TableReport, jobs.run(context, Program.INGEST, request))
-        report = replace(report, checks=[*report.checks, *map(rows_are_distinct, report.partitions)])
+        landed_as = [check for partition in report.partitions for check in landed_checks(partition)]
+        report = replace(report, checks=[*report.checks, *landed_as])
         yield from publish(context, key, report, read, quarantine=request.quarantine_uri)
 
     return ingest

@@ -9,7 +9,7 @@ import dagster as dg
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 
-from dbx_jobs.contract import CheckReport, Expectation, PartitionReport, TableReport
+from dbx_jobs.contract import CheckReport, Expectation, PartitionReport, Severity, TableReport
 from ml_platform.errors import LakeError
 from ml_platform.stages.attempts import FAILED_CHECKS, REFUSED, WHOLE, Attempt, record
 
@@ -32,16 +32,16 @@ def check_specs(key: dg.AssetKey, expectations: Sequence[Expectation]) -> list[d
 
 
 def rows_fit_spec(key: dg.AssetKey) -> dg.AssetCheckSpec:
-    """The check of a table whose job sends what does not fit to a quarantine: ERROR when that was most of it."""
-    description = "No row went to the quarantine; ERROR when most rows did."
-    return dg.AssetCheckSpec(ROWS_FIT, asset=key, blocking=True, description=description)
+    """The check of a table whose job sends what does not fit to a quarantine: it warns when there was any."""
+    return dg.AssetCheckSpec(ROWS_FIT, asset=key, description="No row went to the quarantine.")
 
 
 def landed_specs(key: dg.AssetKey, new_within_days: int) -> list[dg.AssetCheckSpec]:
     """The checks of what landed: that it fits, did not come twice, and is not that of an earlier day again."""
+    fit = "No row went to the quarantine; ERROR when most rows did."
     distinct = "Fewer than half as many exact duplicates were dropped as rows are left."
     specs = [
-        rows_fit_spec(key),
+        dg.AssetCheckSpec(ROWS_FIT, asset=key, blocking=True, description=fit),
         dg.AssetCheckSpec(ROWS_ARE_DISTINCT, asset=key, blocking=True, description=distinct),
     ]
     if new_within_days:
@@ -64,7 +64,7 @@ def publish(
     `metadata` adds entries; `quarantine` is the table of rows that did not fit, for assets with the check of
     `rows_fit_spec`. Raises LakeError, after everything is recorded, when the job refused a partition.
     """
-    if quarantine:
+    if quarantine and ROWS_FIT not in {check.name for check in report.checks}:
         report = replace(report, checks=[*report.checks, *map(rows_fit, report.partitions)])
     failed = _failed_checks(report.checks)
     shared = _table_metadata(report) | ({"quarantine": quarantine} if quarantine else {})
@@ -127,10 +127,15 @@ def _column_lineage(report: TableReport) -> dict[str, list[dg.TableColumnDep]]:
     return lineage
 
 
-def rows_fit(partition: PartitionReport) -> CheckReport:
-    """What went to the quarantine: a few lines are a warning, most of a partition is not."""
+def landed_checks(partition: PartitionReport) -> list[CheckReport]:
+    """What a landed partition is judged by, besides its expectations."""
+    return [rows_fit(partition, most="ERROR"), rows_are_distinct(partition)]
+
+
+def rows_fit(partition: PartitionReport, most: Severity = "WARN") -> CheckReport:
+    """What went to the quarantine: a few rows are a warning, `most` says what it is when most rows did."""
     observed = f"{partition.quarantined} of {partition.rows + partition.quarantined} rows in quarantine"
-    severity = "ERROR" if partition.quarantined > partition.rows else "WARN"
+    severity = most if partition.quarantined > partition.rows else "WARN"
     return CheckReport(ROWS_FIT, partition.quarantined == 0, severity, partition.partition, observed)
 
 
