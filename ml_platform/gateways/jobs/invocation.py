@@ -1,11 +1,32 @@
 """What a program left behind in Dagster Pipes: its report, or the reason why it has none."""
 
+from collections.abc import Callable, Iterator
+
 import dagster as dg
+from dagster._core.pipes import utils as pipes_utils
 from dagster._core.storage.tags import RETRY_ON_ASSET_OR_OP_FAILURE_TAG
+from dagster._utils import tail_file
 
 from dbx_jobs.contract import REPORT_KEY
 from ml_platform.errors import JobError
 from ml_platform.gateways.jobs.protocol import Program
+
+
+def _whole_lines(path: str, should_stop: Callable[[], bool]) -> Iterator[str]:
+    """Dagster's `tail_file`, but a line is given only once it has ended: a long report is seen in parts meanwhile."""
+    begun = ""
+    for part in tail_file(path, should_stop):
+        begun += part
+        if begun.endswith("\n"):
+            yield begun
+            begun = ""
+    if begun:
+        yield begun
+
+
+# Dagster's reader takes no other way of reading: a part of a line ended it, and with it the report was lost.
+pipes_utils.tail_file = _whole_lines  # pyright: ignore[reportPrivateImportUsage]
+
 
 Context = dg.AssetExecutionContext | dg.AssetCheckExecutionContext
 
