@@ -33,11 +33,13 @@ def undisturbed(line: Line, days: list[str], home: Path) -> dict[AssetPath, Any]
     """The rows of each table, made day by day in one process on a copy of the line."""
     with copy_of(line, home) as copy:
         copy.materialise([keys.endpoint(PRODUCT)])
+        reach = copy.product.monitors.performance.maturity_days + 1
         for day in days:
             drop(home, day)
             copy.materialise(DAILY, (day, day))
             replay_days(copy.gateways.lake, copy.gateways.endpoints, copy.product, day, day)
-            copy.materialise(MONITORING, (days_after(day, -1), day))
+            # The days before turn final with it.
+            copy.materialise(MONITORING, (days_after(day, -reach), day))
         return rows(copy, days)
 
 

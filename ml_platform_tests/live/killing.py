@@ -16,14 +16,21 @@ LONGEST_WAIT = 4.0
 """Seconds between two kills, and at most those that a process lives on after it was chosen."""
 
 PATIENCE = 40.0
-"""Seconds to wait for a worker or a job before the daemon is killed instead."""
+"""Seconds to wait for a worker or a job before the daemon is killed instead; a killer may have less."""
 
 
 class Killer:
     """SIGKILLs processes of one deployment; `told` says which, and what they were doing."""
 
-    def __init__(self, deployed: Deployment, seed: int, kinds: Sequence[Kind] = ("daemon", "worker", "job")) -> None:
-        self._deployed, self._kinds, self._random = deployed, kinds, random.Random(seed)
+    def __init__(
+        self,
+        deployed: Deployment,
+        seed: int,
+        kinds: Sequence[Kind] = ("daemon", "worker", "job"),
+        patience: float = PATIENCE,
+    ) -> None:
+        self._deployed, self._kinds, self._patience = deployed, kinds, patience
+        self._random = random.Random(seed)
         self.told: list[str] = []
 
     def kill(self, times: int) -> None:
@@ -31,7 +38,7 @@ class Killer:
         for _ in range(times):
             kind = self._random.choice(self._kinds)
             wait = self._random.uniform(0, LONGEST_WAIT)
-            deadline = time.monotonic() + PATIENCE
+            deadline = time.monotonic() + self._patience
             while not self._killed(kind if time.monotonic() < deadline else "daemon", wait):
                 time.sleep(0.05)
 

@@ -15,7 +15,7 @@ from ml_platform_tests.e2e.line import PRODUCT
 from ml_platform_tests.live.deployment import Deployment, deployment, eventually
 from ml_platform_tests.live.killing import Killer
 
-DECISIONS = 6
+DECISIONS = 4
 KILLS_OF_A_DECISION = 2
 SECONDS = 300
 """A run whose launch was cut short by the daemon's death is given up after a minute, and then started again."""
@@ -39,7 +39,7 @@ def test_no_decision_is_acted_on_twice_and_none_is_lost_while_daemon_and_run_wor
     deciding: Deployment,
 ) -> None:
     history = [PastDecision(f"decision{n}", f"2013-02-{n + 1:02}", "retrain") for n in range(DECISIONS)]
-    killer = Killer(deciding, seed=5, kinds=("daemon", "worker"))
+    killer = Killer(deciding, seed=5, kinds=("daemon", "worker"), patience=10)
     for n in range(DECISIONS):
         decide(deciding, history[: n + 1])
         killer.kill(KILLS_OF_A_DECISION)
