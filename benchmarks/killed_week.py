@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -34,13 +35,23 @@ def run(seed: int, root: Path) -> bool:
         console.print(f"{DAYS} undisturbed days, {watch}")
     for number, told in enumerate(killer.told, start=1):
         console.print(f"{number:3} {told}")
-    equal = {path: ended[path].equals(expected[path]) for path in expected}
+    differing = {path: differences(ended[path], expected[path]) for path in expected}
     table = Table("table", "rows", "as undisturbed")
-    for path, same in equal.items():
-        table.add_row("/".join(path), str(len(expected[path])), "yes" if same else "NO")
+    for path, found in differing.items():
+        table.add_row("/".join(path), str(len(expected[path])), found or "yes")
     console.print(table)
     console.print(f"decisions acted on: {len(acted)}, twice: {sum(n > 1 for n in acted.values())}")
-    return all(equal.values()) and all(n == 1 for n in acted.values())
+    return not any(differing.values()) and all(n == 1 for n in acted.values())
+
+
+def differences(ended: Any, expected: Any) -> str:
+    """In which columns two frames differ, and in how many rows; empty when they are equal."""
+    if ended.equals(expected):
+        return ""
+    if len(ended) != len(expected):
+        return f"NO: {len(ended)} rows"
+    columns = {name: int((~ended[name].eq(expected[name]) & ended[name].notna()).sum()) for name in expected}
+    return "NO: " + ", ".join(f"{name} in {rows}" for name, rows in columns.items() if rows)
 
 
 if __name__ == "__main__":

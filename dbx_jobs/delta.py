@@ -12,7 +12,7 @@ from pyspark.sql.types import StructField, StructType
 
 from dbx_jobs.contract import PARTITION_COLUMN, Days
 from dbx_jobs.errors import DataError
-from dbx_jobs.fingerprint import empty_fingerprint, fingerprints
+from dbx_jobs.fingerprint import fingerprints
 from dbx_jobs.runtime import on_a_cluster
 from dbx_jobs.storage import list_files
 
@@ -82,22 +82,25 @@ def write_partitions(
     same partitions at the same time.
     """
     create_table(spark, frame.schema, uri, daily)
-    if daily:
-        frame = _fitted(spark, frame, uri)
+    frame, schema = _fitted(spark, frame, uri) if daily else (frame, frame.schema)
     column = PARTITION_COLUMN if daily else None
-    wanted = _contents(frame, column, partitions)
+    before = table_version(spark, uri)
+    now = read_partitions(spark, uri, partitions)
+    wanted, held = fingerprints([(frame, schema), (now, schema if daily else now.schema)], column, partitions)
     if outside := set(wanted) - set(partitions):
         # Sail would write them without a word: its replaceWhere does not check the rows.
         raise DataError(f"{uri}: rows of {sorted(map(str, outside))} lie outside the partitions to replace")
-    held = _contents(read_partitions(spark, uri, partitions), column, partitions)
     changed = [partition for partition in partitions if wanted[partition] != held[partition]]
     if changed:
         _commit(frame, uri, changed)
     version = table_version(spark, uri)
-    if version is None:
+    if version is None or before is None:
         raise DataError(f"{uri}: the table was removed while it was written; run again")
-    if changed and wanted != _contents(read_partitions(spark, uri, partitions, version), column, partitions):
-        raise DataError(f"{uri}: another run wrote the same partitions at the same time; run again")
+    if version != before + bool(changed):
+        # Others wrote meanwhile.
+        after = read_partitions(spark, uri, partitions, version)
+        if [wanted] != fingerprints([(after, schema if daily else after.schema)], column, partitions):
+            raise DataError(f"{uri}: another run wrote the same partitions at the same time; run again")
     return WriteResult(version, [Written(p, *wanted[p], p in changed) for p in partitions])
 
 
@@ -113,8 +116,11 @@ def create_table(spark: "SparkSession", schema: StructType, uri: str, daily: boo
         (writer.partitionBy(PARTITION_COLUMN) if daily else writer).save(uri)
 
 
-def _fitted(spark: "SparkSession", frame: "DataFrame", uri: str) -> "DataFrame":
-    """`frame` with the table's order of columns, once the table has all of them: Sail drops the others silently."""
+def _fitted(spark: "SparkSession", frame: "DataFrame", uri: str) -> "tuple[DataFrame, StructType]":
+    """`frame` with the table's order of columns, once the table has all of them: Sail drops the others silently.
+
+    With its schema, which is the table's by then.
+    """
     new = {field.name: field for field in frame.schema.fields}
     old = {field.name: field.dataType.simpleString() for field in read_table(spark, uri).schema.fields}
     differ = [name for name in old if name not in new or old[name] != new[name].dataType.simpleString()]
@@ -126,7 +132,8 @@ def _fitted(spark: "SparkSession", frame: "DataFrame", uri: str) -> "DataFrame":
         )
     if added := [field for name, field in new.items() if name not in old]:
         _add_columns(spark, uri, StructType(added))
-    return frame.select(*old, *(field.name for field in added))
+    names = [*old, *(field.name for field in added)]
+    return frame.select(*names), StructType([new[name] for name in names])
 
 
 def _add_columns(spark: "SparkSession", uri: str, added: StructType) -> None:
@@ -159,14 +166,6 @@ def _commit(frame: "DataFrame", uri: str, partitions: Sequence[str | None]) -> N
             if attempt == COMMIT_ATTEMPTS or not _LOST_RACE.search(str(error)):
                 raise
             time.sleep(random.uniform(0, 0.2 * attempt))
-
-
-def _contents(
-    frame: "DataFrame", column: str | None, partitions: Sequence[str | None]
-) -> dict[str | None, tuple[int, str]]:
-    """(rows, fingerprint) of each of `partitions`, and of any other that `frame` has."""
-    empty = (0, empty_fingerprint(frame))
-    return dict.fromkeys(partitions, empty) | fingerprints(frame, column)
 
 
 def _is_one_of(days: Sequence[str | None]) -> str:

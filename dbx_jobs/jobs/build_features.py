@@ -94,15 +94,19 @@ def _check_schema(request: FeaturesRequest, features: "DataFrame") -> None:
 
 def _check_key(request: FeaturesRequest, computed: "DataFrame") -> None:
     """Refuse rows without a day, key or event time, and keys that come twice among the days written together."""
-    for name in dict.fromkeys((PARTITION_COLUMN, *request.primary_key, request.event_time)):
-        if missing := computed.where(F.col(name).isNull()).count():
+    key = request.primary_key
+    names = list(dict.fromkeys((PARTITION_COLUMN, *key, request.event_time)))
+    missing = (F.count_if(F.col(name).isNull()) for name in names)
+    [(rows, distinct, *nulls)] = computed.agg(F.count(F.lit(1)), F.count_distinct(*key), *missing).collect()
+    for name, count in zip(names, nulls, strict=True):
+        if count:
             raise DataError(
-                f"{request.product}: {name!r} is null in {missing} rows; every row of a feature table needs it"
+                f"{request.product}: {name!r} is null in {count} rows; every row of a feature table needs it"
             )
-    repeated = computed.groupBy(*request.primary_key).count().where("count > 1").limit(3).collect()
-    if repeated:
+    if distinct != rows:
+        repeated = computed.groupBy(*key).count().where("count > 1").orderBy(*key).limit(3).collect()
         examples = "; ".join(str(tuple(row)[:-1]) for row in repeated)
-        raise DataError(f"{request.product}: the primary key {request.primary_key} is not unique: {examples}")
+        raise DataError(f"{request.product}: the primary key {key} is not unique: {examples}")
 
 
 def _columns(table: "DataFrame", transform: Transform) -> list[SchemaColumn]:

@@ -24,6 +24,7 @@ from ml_platform.replay.figures import METRICS, POOLED
 from ml_platform.replay.lake import ReplayLake
 from ml_platform.replay.replay import WALL, Replay, replay_home
 from ml_platform.replay.report import Report, write_report
+from ml_platform.replay.running import AT_ONCE
 from ml_platform.replay.storage import quick_instance
 from ml_platform.services import prepare_home
 from ml_platform.settings import PROJECT_ROOT, Settings
@@ -43,7 +44,7 @@ def run_replay(name: str, start: date, end: date, home: Path | None, fresh: bool
         remove(settings, name)
     states.load(settings.home, name, start.isoformat())
     settings.home.mkdir(parents=True, exist_ok=True)
-    with environment_of(settings), own_output(settings.home / OUTPUT) as console, WarmJobs() as jobs:
+    with environment_of(settings), own_output(settings.home / OUTPUT) as console, WarmJobs(AT_ONCE) as jobs:
         console.print(f"Replay of {name} from {start} to {end} in {settings.home}", soft_wrap=True)
         prepare_home(settings)
         products = dg.load_from_defs_folder(path_within_project=PROJECT_ROOT)

@@ -17,8 +17,8 @@ Progress = Callable[[str, int], None]
 Event = tuple[datetime, str, dict[str, Any]]
 """Prediction time, its local day, record."""
 
-AT_ONCE = 2
-"""Requests on their way: while one is answered the next is made."""
+AT_ONCE = 4
+"""Requests on their way: while some are answered the next is made."""
 
 
 def replay_days(

@@ -1,16 +1,15 @@
-"""Makes the runs that sensors and schedules ask for, in this process, one after the other.
-
-Not several in threads: each run configures Python's logging anew, and Dagster's handler of another run, which holds its
-own lock while it stores an event, then waits for logging's for ever (Dagster 1.13.27).
-"""
+"""Makes the runs that sensors and schedules ask for, in this process, side by side where none needs another."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
 import dagster as dg
+from dagster import _check as check
+from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
 from dagster._core.definitions.repository_definition import RepositoryDefinition
 from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._core.storage.tags import RUN_KEY_TAG
@@ -20,6 +19,9 @@ from ml_platform.processes import identity
 from ml_platform.runs import RANGE_TAGS
 
 IMPLICIT_JOB = "__ASSET_JOB"
+AT_ONCE = 2
+"""Runs that are made at the same time."""
+
 QUIET: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -70,12 +72,36 @@ class Runs:
         self._identity = identity()
 
     def make(self, asked: Sequence[Asked]) -> list[Made]:
-        """Make what is asked for and was not made before, in order; what failed is recorded as failed.
+        """Make what is asked for and was not made before; what failed is recorded as failed.
 
-        Raises KeyboardInterrupt when the process is told to end: what was under way counts as not made.
+        Those that follow one another and do not need each other are made at the same time, AT_ONCE of them. Raises
+        KeyboardInterrupt when the process is told to end: what was under way counts as not made.
         """
+        made: list[Made] = []
         parts = [part for each in asked for part in self._parts(each)]
-        return [self._run(part) for part in parts if not self._was_made(part)]
+        for together in _independent(parts, self._repository.asset_graph):
+            started = time.monotonic()
+            ended = self._make_one(together[0]) if len(together) == 1 else self._make_together(together)
+            self.seconds += time.monotonic() - started
+            for each in ended:
+                self._tell(each)
+            made += ended
+        return made
+
+    def _make_one(self, asked: Asked) -> list[Made]:
+        return [] if self._was_made(asked) else [self._run(asked)]
+
+    def _make_together(self, asked: Sequence[Asked]) -> list[Made]:
+        with ThreadPoolExecutor(AT_ONCE) as threads:
+            futures = [threads.submit(self._make_one, each) for each in asked]
+            try:
+                wait(futures)
+            except KeyboardInterrupt:
+                # Dagster hears of signals in the main thread only: what fails now is no failure of its own.
+                for made in (made for future in futures for made in future.result() if not made.success):
+                    self._instance.report_run_canceled(check.not_none(self._instance.get_run_by_id(made.run_id)))
+                raise
+        return [made for future in futures for made in future.result()]
 
     def _parts(self, asked: Asked) -> list[Asked]:
         if not asked.request.requires_backfill_daemon():
@@ -123,7 +149,7 @@ class Runs:
         if _interrupted(result.get_step_failure_events()):
             # Dagster records Ctrl-C and SIGTERM as a failure of the step and goes on.
             raise KeyboardInterrupt
-        made = Made(
+        return Made(
             asked_by=asked.by,
             run_id=result.run_id,
             assets=tuple(sorted(key.to_user_string() for key in asked.assets)),
@@ -133,9 +159,23 @@ class Runs:
             success=result.success,
             seconds=time.monotonic() - started,
         )
-        self.seconds += made.seconds
-        self._tell(made)
-        return made
+
+
+def _independent(asked: Sequence[Asked], graph: BaseAssetGraph) -> Iterator[list[Asked]]:
+    """The requests in their order, those together that follow one another, and of which none reads another's assets."""
+
+    def near(each: Asked) -> frozenset[dg.AssetKey]:
+        return each.assets.union(*map(graph.get_ancestor_asset_keys, each.assets))
+
+    together: list[Asked] = []
+    for each in asked:
+        apart = all(not near(each) & other.assets and not near(other) & each.assets for other in together)
+        if together and not (apart and each.assets and together[0].assets):
+            yield together
+            together = []
+        together.append(each)
+    if together:
+        yield together
 
 
 def _interrupted(failures: Sequence[dg.DagsterEvent | None]) -> bool:

@@ -8,19 +8,23 @@ import shutil
 import threading
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS, EVENT_TYPE_TO_PIPELINE_RUN_STATUS
 from dagster._core.instance.ref import InstanceRef
+from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
 from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
 from dagster._core.storage.schedules.sqlite.sqlite_schedule_storage import SqliteScheduleStorage
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import Connection, Engine
+
+ENDS = {dg.DagsterEventType.RUN_SUCCESS, dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.RUN_CANCELED}
 
 OPEN_SHARDS = 8
 """Event logs of single runs that are kept open."""
@@ -39,7 +43,11 @@ def quick_instance(home: Path) -> dg.DagsterInstance:
         "event_log_storage": _own("KeptEventLog", str(home / "history" / "runs")),
         "schedule_storage": _own("KeptScheduleStorage", str(home / "schedules")),
     }
-    return dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=overrides))
+    instance = dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=overrides))
+    # None is declared, and configuring Python's logging anew in each run deadlocks with a run in another thread, whose
+    # handler is storing an event (Dagster 1.13.27).
+    instance.get_yaml_python_handlers = list
+    return instance
 
 
 def _own(name: str, base_dir: str) -> dict[str, Any]:
@@ -114,16 +122,35 @@ class KeptScheduleStorage(SqliteScheduleStorage):
             yield connection
 
 
+class _Event(threading.local):
+    """The event that a thread stores."""
+
+    def __init__(self) -> None:
+        self.last: dg.EventLogEntry | None = None
+        self.row: dict[str, Any] = {}
+        self.run_is_written = False
+
+
+class _Nothing:
+    """Stands for the connection to a run's file, which is written later."""
+
+    def execute(self, statement: Any) -> None:
+        """Do nothing."""
+
+
 class KeptEventLog(SqliteEventLogStorage):
     """Dagster's event log, one file a run, with the engines of the last runs.
 
     What is asked again and again about an asset is remembered until this process writes an event of that asset: no
-    other process may write meanwhile.
+    other process may write meanwhile. The events of a run are written to its own file together, when somebody asks for
+    them or the run ends: a run that is killed has none there. What it says of assets is in the index at once.
     """
 
     def __init__(self, base_dir: str, inst_data: Any = None) -> None:
         self._engines = Engines()
         self._known: dict[dg.AssetKey, dict[tuple, Any]] = defaultdict(dict)
+        self._unwritten: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        self._event = _Event()
         super().__init__(base_dir, inst_data)
 
     @classmethod
@@ -133,9 +160,43 @@ class KeptEventLog(SqliteEventLogStorage):
 
     def store_event(self, event: dg.EventLogEntry) -> None:
         """See SqliteEventLogStorage."""
-        super().store_event(event)
+        self._unwritten[event.run_id].append(self._event_to_row(event))
+        kind = event.dagster_event_type if event.dagster_event else None
+        if kind in ASSET_EVENTS | ASSET_CHECK_EVENTS or kind in EVENT_TYPE_TO_PIPELINE_RUN_STATUS:
+            self._event.run_is_written = True
+            try:
+                super().store_event(event)
+            finally:
+                self._event.run_is_written = False
         if event.dagster_event and event.dagster_event.asset_key:
             self._forget(event.dagster_event.asset_key)
+        if kind in ENDS:
+            self._write(event.run_id)
+
+    def run_connection(self, run_id: str | None = None) -> Any:
+        """See SqliteEventLogStorage."""
+        if self._event.run_is_written:
+            return nullcontext(_Nothing())
+        if run_id:
+            self._write(run_id)
+        return super().run_connection(run_id)
+
+    def dispose(self) -> None:
+        """See SqliteEventLogStorage."""
+        for run_id in list(self._unwritten):
+            self._write(run_id)
+        super().dispose()
+
+    def _write(self, run_id: str) -> None:
+        if rows := self._unwritten.pop(run_id, []):
+            with super().run_connection(run_id) as connection:
+                connection.execute(SqlEventLogStorageTable.insert(), rows)
+
+    def _event_to_row(self, event: dg.EventLogEntry) -> dict[str, Any]:
+        # Once for both files: most of the time goes into the text of an event.
+        if self._event.last is not event:
+            self._event.last, self._event.row = event, super()._event_to_row(event)
+        return self._event.row
 
     def get_latest_tags_by_partition(
         self,

@@ -1,14 +1,16 @@
 """The Delta writer: exactly the asked partitions, one commit, none for equal content; fingerprints on both engines."""
 
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
+from dbx_jobs import delta
 from dbx_jobs.delta import read_table, table_version, write_partitions
 from dbx_jobs.errors import DataError
-from dbx_jobs.fingerprint import empty_fingerprint, fingerprints
+from dbx_jobs.fingerprint import Content, fingerprints
 
 DAYS = ["2013-01-01", "2013-01-02", "2013-01-03"]
 
@@ -97,6 +99,26 @@ def test_runs_that_write_different_days_at_once_all_succeed(sail: SparkSession, 
     assert [row[0] for row in content(sail, uri)] == [0, 1, 2]
 
 
+@pytest.mark.parametrize("theirs", [DAYS[0], DAYS[2]])
+def test_what_another_run_wrote_over_at_the_same_time_is_told(
+    sail: SparkSession, uri: str, monkeypatch: pytest.MonkeyPatch, theirs: str
+) -> None:
+    write_partitions(sail, three_days(sail), uri, DAYS)
+    commit = delta._commit
+
+    def both(frame: DataFrame, uri: str, partitions: Sequence[str | None]) -> None:
+        commit(frame, uri, partitions)
+        commit(rows(sail, (9, "theirs", theirs)), uri, [theirs])
+
+    monkeypatch.setattr(delta, "_commit", both)
+    mine = rows(sail, (7, "mine", DAYS[0]))
+    if theirs != DAYS[0]:
+        assert write_partitions(sail, mine, uri, [DAYS[0]]).partitions[0].changed
+    else:
+        with pytest.raises(DataError, match="another run wrote the same partitions"):
+            write_partitions(sail, mine, uri, [DAYS[0]])
+
+
 def test_a_table_without_days_takes_the_schema_of_what_is_written(sail: SparkSession, uri: str) -> None:
     write_partitions(sail, sail.sql("SELECT 1 AS a"), uri, [None], daily=False)
     result = write_partitions(sail, sail.sql("SELECT 'x' AS a, 2 AS b"), uri, [None], daily=False)
@@ -104,6 +126,11 @@ def test_a_table_without_days_takes_the_schema_of_what_is_written(sail: SparkSes
     assert write_partitions(sail, sail.sql("SELECT 'x' AS a, 2 AS b"), uri, [None], daily=False) == type(result)(
         result.version, [type(p)(p.partition, p.rows, p.fingerprint, False) for p in result.partitions]
     )
+
+
+def contents(frame: DataFrame, column: str | None = None, partitions: Sequence[str | None] = ()) -> Content:
+    [found] = fingerprints([(frame, frame.schema)], column, partitions)
+    return found
 
 
 VALUES = """
@@ -116,9 +143,8 @@ VALUES = """
 
 
 def test_a_fingerprint_is_equal_on_sail_and_on_jvm_spark(sail: SparkSession, jvm: SparkSession) -> None:
-    assert fingerprints(sail.sql(VALUES), None) == fingerprints(jvm.sql(VALUES), None)
-    assert fingerprints(sail.sql(VALUES), "day") == fingerprints(jvm.sql(VALUES), "day")
-    assert empty_fingerprint(sail.sql(VALUES)) == empty_fingerprint(jvm.sql(VALUES))
+    assert contents(sail.sql(VALUES)) == contents(jvm.sql(VALUES))
+    assert contents(sail.sql(VALUES), "day", DAYS) == contents(jvm.sql(VALUES), "day", DAYS)
 
 
 @pytest.mark.parametrize(
@@ -134,8 +160,13 @@ def test_a_fingerprint_is_equal_on_sail_and_on_jvm_spark(sail: SparkSession, jvm
     ],
 )
 def test_different_content_has_different_fingerprints(sail: SparkSession, one: str, other: str) -> None:
-    assert fingerprints(sail.sql(one), None) != fingerprints(sail.sql(other), None)
+    assert contents(sail.sql(one)) != contents(sail.sql(other))
 
 
 def test_minus_zero_and_zero_have_one_fingerprint(sail: SparkSession) -> None:
-    assert fingerprints(sail.sql("SELECT -0.0D AS a"), None) == fingerprints(sail.sql("SELECT 0.0D AS a"), None)
+    assert contents(sail.sql("SELECT -0.0D AS a")) == contents(sail.sql("SELECT 0.0D AS a"))
+
+
+def test_several_frames_are_told_apart_in_one_query(sail: SparkSession) -> None:
+    one, other = sail.sql("SELECT 1 AS a UNION ALL SELECT 2"), sail.sql("SELECT 'x' AS b")
+    assert fingerprints([(one, one.schema), (other, other.schema)], None, [None]) == [contents(one), contents(other)]

@@ -1,8 +1,8 @@
-"""Runs Spark programs one after the other in one process that keeps Spark: a job on a cluster that is there already."""
+"""Runs Spark programs in processes that keep Spark: jobs on a cluster that is there already."""
 
 import os
-from collections.abc import Mapping
-from threading import Lock
+from collections.abc import Callable, Mapping
+from queue import LifoQueue
 from types import TracebackType
 from typing import Any, Self
 
@@ -24,18 +24,20 @@ SHARE = 350
 
 
 class WarmJobs:
-    """One worker at a time, started when it is needed, ended by `close` or with the process that owns it.
+    """Some workers, each started when it is needed, ended by `close` or with the process that owns it.
 
-    It imports a module once, so that code that changes meanwhile is not seen: for the life of one command, not of a
-    code location. Programs that are asked for at the same time wait for one another. What a program finds is its own:
-    its Spark session, its environment, its standard streams.
+    A worker imports a module once, so that code that changes meanwhile is not seen: for the life of one command, not of
+    a code location. Programs that are asked for when all workers are busy wait. What a program finds is its own: its
+    Spark session, its environment, its standard streams.
     """
 
-    def __init__(self, share: int = SHARE) -> None:
+    def __init__(self, workers: int = 1, share: int = SHARE) -> None:
         self._alone = SubprocessJobs()
-        self._worker: Worker | None = None
-        self._share = share
-        self._one_at_a_time = Lock()
+        self._workers, self._share = workers, share
+        # The last that worked works next: those that are not needed are never started.
+        self._idle: LifoQueue[Worker | None] = LifoQueue()
+        for _ in range(workers):
+            self._idle.put(None)
 
     def __enter__(self) -> Self:
         return self
@@ -44,9 +46,10 @@ class WarmJobs:
         self.close()
 
     def close(self) -> None:
-        """End the worker; a program asked for afterwards starts another."""
-        with self._one_at_a_time:
-            self._end(Worker.close)
+        """End the workers, once they are idle; a program asked for afterwards starts another."""
+        for worker in [self._idle.get() for _ in range(self._workers)]:
+            _end(worker, Worker.close)
+            self._idle.put(None)
 
     def run(self, context: Context, program: Program, request: Any) -> dict:
         """See `Jobs.run`."""
@@ -58,26 +61,31 @@ class WarmJobs:
             message_reader=dg.PipesTempFileMessageReader(),
             extras={"request": to_dict(request)},
         )
-        with opened as pipes, self._one_at_a_time:
+        with opened as pipes:
             code = self._run(program, {**os.environ, **pipes.get_bootstrap_env_vars()})
         if code:
             raise JobError(f"{program.value} failed: {reason_of(context)}")
         return report_of(program, dg.PipesClientCompletedInvocation(pipes))
 
     def _run(self, program: Program, environment: Mapping[str, str]) -> int:
-        if self._worker is None or not self._worker.alive or self._worker.programs >= self._share:
-            self._end(Worker.close)
-            self._worker = Worker()
+        kept, worker = None, self._idle.get()
         try:
-            return self._worker.run(program.value, environment)
+            if worker is None or not worker.alive or worker.programs >= self._share:
+                _end(worker, Worker.close)
+                worker = Worker()
+            code = worker.run(program.value, environment)
+            kept = worker
+            return code
         except WorkerEnded as error:
-            self._end(Worker.close)
+            _end(worker, Worker.close)
             raise JobError(f"{program.value} failed: {NO_WORD}. {error}; the next program gets another") from error
         except (DagsterExecutionInterruptedError, KeyboardInterrupt):
-            self._end(Worker.interrupt)
+            _end(worker, Worker.interrupt)
             raise
+        finally:
+            self._idle.put(kept)
 
-    def _end(self, how: Any) -> None:
-        worker, self._worker = self._worker, None
-        if worker is not None:
-            how(worker)
+
+def _end(worker: Worker | None, how: Callable[[Worker], None]) -> None:
+    if worker is not None:
+        how(worker)
