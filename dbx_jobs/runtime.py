@@ -52,6 +52,8 @@ def spark_session() -> Iterator["SparkSession"]:
         host, port = server.listening_address  # known once it is started
         # A session of its own: it has no views, tables or settings of one before.
         spark = SparkSession.builder.remote(f"sc://{host}:{port}").create()
+        # It is in this process: there is no connection that could be lost and resumed, which each query would pay for.
+        spark.client.disable_reattachable_execute()
         spark.conf.set("spark.sql.session.timeZone", "UTC")
         # It looks for IPython on the whole path for every column expression, to tell the JVM where each was written.
         spark.conf.set("spark.python.sql.dataFrameDebugging.enabled", "false")

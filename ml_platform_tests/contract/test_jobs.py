@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import dagster as dg
 import psutil
 import pytest
 from dagster._core.errors import DagsterExecutionInterruptedError
+from dagster._core.pipes import utils as pipes_utils
 
 from ml_platform.errors import JobError
 from ml_platform.gateways.jobs import Jobs, SubprocessJobs, WarmJobs
@@ -185,3 +187,27 @@ def until(happened: Callable[[], bool]) -> None:
     while not happened():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.02)
+
+
+def test_a_message_that_is_still_being_written_is_read_once_it_is_whole(tmp_path: Path) -> None:
+    messages = tmp_path / "messages"
+    messages.write_text('{"begun": ')
+    rest = iter(["1", "}\n"])
+
+    def is_at_the_end() -> bool:
+        part = next(rest, "")
+        with messages.open("a") as file:
+            file.write(part)
+        return not part
+
+    assert list(pipes_utils.tail_file(str(messages), is_at_the_end)) == ['{"begun": 1}\n']
+
+
+def test_as_many_programs_run_at_once_as_there_are_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEETING", str(tmp_path))
+    with WarmJobs(workers=2) as jobs, ThreadPoolExecutor(2) as threads:
+        place = Place(jobs, monkeypatch)
+        # Configuring Python's logging in one run waits for the handlers of the other.
+        place.instance.get_yaml_python_handlers = list
+        assert list(threads.map(place.run, ["meets", "meets"])) == [{}, {}]
+    assert len(list(tmp_path.iterdir())) == 2
