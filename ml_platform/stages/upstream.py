@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from functools import lru_cache
 from hashlib import sha256
 from typing import Literal
 
@@ -89,14 +90,19 @@ class Inputs:
         """The digest of what a table without days reads, as it stands."""
         return self.look(Records(instance)).digests([WHOLE])[WHOLE]
 
-    def read_by(self, upstream: Upstream, day: str) -> list[str]:
+    def read_by(self, upstream: Upstream, day: str) -> Sequence[str]:
         """The partitions of `upstream` that `day` reads; those outside of the product's days do not exist."""
         if not upstream.daily:
             return [WHOLE]
-        start = max(date.fromisoformat(day) + timedelta(days=upstream.first), self.product.start)
-        end = date.fromisoformat(day) + timedelta(days=upstream.last)
-        end = min(end, self.product.end) if self.product.end else end
-        return [(start + timedelta(days=n)).isoformat() for n in range((end - start).days + 1)]
+        return _days_around(day, upstream.first, upstream.last, self.product.start, self.product.end)
+
+
+@lru_cache(maxsize=20_000)  # a tick asks it of every day of every table
+def _days_around(day: str, first: int, last: int, start: date, end: date | None) -> tuple[str, ...]:
+    here = date.fromisoformat(day)
+    since = max(here + timedelta(days=first), start)
+    until = min(here + timedelta(days=last), end or date.max)
+    return tuple((since + timedelta(days=n)).isoformat() for n in range((until - since).days + 1))
 
 
 @dataclass(frozen=True)
