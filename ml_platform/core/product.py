@@ -211,6 +211,9 @@ class MonitorsSpec(Spec):
 class RetrainingSpec(Spec):
     """When decay or drift may start a new training, and what counts as broken data, which never does."""
 
+    search: bool = Field(
+        default=False, description="Search the parameters anew in a retraining; else those of the champion are kept."
+    )
     cooldown_days: int = Field(default=28, ge=1, description="Days between two trainings.")
     min_matured_labels: int = Field(default=2000, ge=1, description="Fewer final labels in the window hold a training.")
     budget_per_quarter: int = Field(default=3, ge=0, description="Trainings in a quarter of the calendar.")

@@ -6,12 +6,12 @@ import shutil
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import TYPE_CHECKING, Any
 
 from ml_platform.core.gate import Decision
 from ml_platform.errors import GateError, RegistryError
-from ml_platform.training.contract import SERVING_PATH
+from ml_platform.training.contract import REPORT_PATH, SERVING_PATH
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -160,6 +160,20 @@ class Registry:
         finally:
             shutil.rmtree(scratch)
         return target
+
+    def recipe(self, model: str, version: str) -> tuple[str, dict[str, Any]]:
+        """The estimator of a version and the parameters it was fitted with; raises RegistryError when they are lost."""
+        from mlflow.exceptions import MlflowException
+
+        found = self.get(model, version)
+        with TemporaryDirectory() as scratch:
+            try:
+                report = json.loads(
+                    Path(self._client.download_artifacts(found.run_id, REPORT_PATH, scratch)).read_text()
+                )
+            except (MlflowException, OSError) as error:
+                raise RegistryError(f"{model} version {version} has no {REPORT_PATH} to read: {error}") from error
+        return report["estimator"], report["parameters"]
 
     def _tag(self, version: Version, tags: dict[str, str]) -> None:
         for name, value in tags.items():

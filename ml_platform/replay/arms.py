@@ -57,8 +57,7 @@ class FirstModel:
     @classmethod
     def of(cls, client: "MlflowClient", run_id: str, scratch: Path) -> "FirstModel":
         """Download what the training `run_id` logged into `scratch`."""
-        from ml_platform.training.contract import SERVING_PATH
-        from ml_platform.training.tracking import REPORT_PATH
+        from ml_platform.training.contract import REPORT_PATH, SERVING_PATH
 
         report = Path(client.download_artifacts(run_id, REPORT_PATH, str(scratch)))
         directory = Path(client.download_artifacts(run_id, SERVING_PATH, str(scratch)))

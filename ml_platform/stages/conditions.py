@@ -6,7 +6,9 @@ killed or evaluated without its cursor loses nothing, and inputs that changed ba
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from datetime import date, timedelta
 from functools import reduce
+from itertools import pairwise
 from operator import and_
 from weakref import WeakKeyDictionary
 
@@ -30,11 +32,11 @@ class InputsChanged(dg.AutomationCondition[dg.AssetKey]):
     """The inputs differ from what the last attempt read, and were not asked for in this state before.
 
     The second half keeps a program that fails from being started at every tick; what failed is tried again by the
-    nightly backfill, or once its inputs change.
+    nightly backfill, or once its inputs change. Up to `bridge` days that lie between two such days are made with them.
     """
 
-    def __init__(self, wanted: Wanted) -> None:
-        self._wanted = wanted
+    def __init__(self, wanted: Wanted, bridge: int = 0) -> None:
+        self._wanted, self._bridge = wanted, bridge
 
     @property
     def name(self) -> str:
@@ -49,12 +51,14 @@ class InputsChanged(dg.AutomationCondition[dg.AssetKey]):
     def evaluate(self, context: dg.AutomationContext[dg.AssetKey]) -> dg.AutomationResult[dg.AssetKey]:
         """The partitions that are stale. The cursor keeps which inputs were asked for, by partition."""
         records = _records(context)
-        stale = stale_partitions(records, context.key, self._wanted(records))
+        wanted = self._wanted(records)
+        stale = stale_partitions(records, context.key, wanted)
         offered, asked = json.loads(context.cursor) if context.cursor else ({}, {})
         requested = context.get_previous_requested_subset(context.key)
         asked |= {p: offered[p] for p in _partitions(requested) if p in offered}
         asked = {p: digest for p, digest in asked.items() if stale.get(p) == digest}
-        true = _subset(context, {p for p in stale if p not in asked})
+        new = {p for p in stale if p not in asked}
+        true = _subset(context, new | days_bridged(new, self._bridge) & set(wanted))
         return dg.AutomationResult(context, true, cursor=json.dumps([stale, asked]))
 
 
@@ -118,16 +122,28 @@ def inputs_passed(inputs: Inputs) -> InputsHold:
     )
 
 
-def follow(inputs: Inputs) -> dg.AutomationCondition[dg.AssetKey]:
-    """Make each partition again when the content of what it reads changed, once all of that is there and passed."""
+def follow(inputs: Inputs, bridge: int = 0) -> dg.AutomationCondition[dg.AssetKey]:
+    """Make each partition again when the content of what it reads changed, once all of that is there and passed.
+
+    With `bridge`, so many days between two of them are made as well: one program instead of two.
+    """
     guards: list[dg.AutomationCondition] = [
-        InputsChanged(lambda records: stale_candidates(inputs, records)),
+        InputsChanged(lambda records: stale_candidates(inputs, records), bridge),
         inputs_present(inputs),
         inputs_passed(inputs),
         ~dg.AutomationCondition.in_progress(),
         ~dg.AutomationCondition.any_deps_in_progress(),
     ]
     return reduce(and_, guards)
+
+
+def days_bridged(days: set[str], bridge: int) -> set[str]:
+    """The days that lie between two of `days`, where these are at most `bridge`."""
+    if not bridge:
+        return set()
+    known = sorted(map(date.fromisoformat, days))
+    gaps = [(one, (other - one).days - 1) for one, other in pairwise(known)]
+    return {(before + timedelta(days=n + 1)).isoformat() for before, gap in gaps if gap <= bridge for n in range(gap)}
 
 
 def stale_candidates(inputs: Inputs, records: Records) -> dict[str, str]:

@@ -34,6 +34,9 @@ from ml_platform.stages.verdicts import CHECK, drift_check, performance_check
 LEAD_DAYS = 1
 """A prediction is logged at most this many days before the day of its event."""
 
+BRIDGE = 1
+"""A day's labels turn final with a later day's first ones: what lies between is measured with both, in one program."""
+
 TREND_DAYS = 30
 """Days before a run's first that its pictures show as well."""
 
@@ -222,7 +225,7 @@ def _spec(product: ProductSpec, table: str, description: str) -> dg.AssetSpec:
     return dg.AssetSpec(
         dg.AssetKey(path),
         deps=inputs.deps,
-        automation_condition=follow(inputs) if any(u.followed for u in inputs.upstream) else None,
+        automation_condition=follow(inputs, BRIDGE) if any(u.followed for u in inputs.upstream) else None,
         description=description,
         group_name="monitoring",
         kinds={"deltalake", "spark"},

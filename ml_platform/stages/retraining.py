@@ -108,7 +108,7 @@ def _request(product: ProductSpec, past: PastDecision) -> dg.RunRequest:
     step = "__".join(keys.candidate(product.name))
     return dg.RunRequest(
         run_key=past.id,
-        run_config={"ops": {step: {"config": {"end": end}}}},
+        run_config={"ops": {step: {"config": {"end": end, "search": product.retraining.search}}}},
         tags={DECISION_TAG: past.id, "ml_platform/reason": f"decision {past.id} of {past.day} to retrain"},
     )
 

@@ -1,6 +1,7 @@
 """The feature table becomes a candidate, the gate judges it, and what passes becomes the champion."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, timedelta
 
 import dagster as dg
@@ -34,11 +35,13 @@ from ml_platform.training.contract import (
 GATE = "gate"
 
 
-class TrainingWindow(dg.Config):
-    """Which days to learn from."""
+class Training(dg.Config):
+    """Which days to learn from, and how."""
 
     end: str = ""
     """Last day, YYYY-MM-DD; empty: the last day whose labels have matured."""
+    search: bool = True
+    """Search the declared space of parameters; else the champion's are kept, if it is of the same estimator."""
 
 
 class Approval(dg.Config):
@@ -68,15 +71,18 @@ def _candidate(product: ProductSpec) -> dg.AssetsDefinition:
     )
     def candidate(
         context: dg.AssetExecutionContext,
-        config: TrainingWindow,
+        config: Training,
         jobs: dg.ResourceParam[Jobs],
         lake: dg.ResourceParam[Lake],
         settings: dg.ResourceParam[Settings],
+        registry: dg.ResourceParam[Registry],
     ) -> dg.MaterializeResult:
         window = _window(context.instance, product, config.end)
         days = day_keys(product, date.fromisoformat(window.start), date.fromisoformat(window.end))
         Inputs(product, [Upstream(features)]).require(context.instance, days)
         request = _training_request(product, lake, settings, window)
+        if not config.search:
+            request = _with_champions_parameters(request, registry)
         report = from_dict(TrainingReport, jobs.run(context, Program.TRAIN, request))
         return dg.MaterializeResult(
             metadata=candidate_metadata(report, settings.mlflow_ui), data_version=dg.DataVersion(report.fingerprint)
@@ -224,6 +230,14 @@ def _training_request(product: ProductSpec, lake: Lake, settings: Settings, wind
         slices=list(model.slices),
         code_revision=settings.revision,
     )
+
+
+def _with_champions_parameters(request: TrainingRequest, registry: Registry) -> TrainingRequest:
+    champion = registry.champion(request.product)
+    if champion is None:
+        return request
+    estimator, parameters = registry.recipe(request.product, champion.version)
+    return replace(request, parameters=parameters, trials=0) if estimator == request.estimator else request
 
 
 def _tracking(product: ProductSpec, settings: Settings) -> Tracking:

@@ -9,6 +9,9 @@ from ml_platform.core.gate import Direction, Evidence, Interval
 SERVING_PATH = "model/data/serving"
 """The serving directory among a version's artifacts, as `mlflow.pyfunc.save_model` lays it out."""
 
+REPORT_PATH = "report/report.json"
+"""The report of its training among a version's artifacts."""
+
 
 @dataclass(frozen=True)
 class FeatureTable:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml_platform.errors import RegistryError
-from ml_platform.training.contract import Tracking, TrainingReport, TrainingRequest
+from ml_platform.training.contract import REPORT_PATH, Tracking, TrainingReport, TrainingRequest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +20,6 @@ LIBRARIES = ("lightgbm", "numpy", "onnx", "onnxmltools", "optuna", "pandas", "sc
 """What, besides the request, the bits of a model depend on."""
 
 MODEL_PATH = "model"
-REPORT_PATH = "report/report.json"
 
 
 def fingerprint(request: TrainingRequest) -> str:

@@ -14,13 +14,13 @@ from ml_platform.scoring.encoding import OUTPUT, Encoder, Input, Signature
 from ml_platform.training import metrics, plots
 from ml_platform.training.baseline import write_baseline
 from ml_platform.training.card import model_card
-from ml_platform.training.contract import TrainingReport, TrainingRequest
+from ml_platform.training.contract import REPORT_PATH, TrainingReport, TrainingRequest
 from ml_platform.training.data import Rows, read_rows, split_by_time
 from ml_platform.training.export import check_parity, write_serving_directory
 from ml_platform.training.learning import Fitted, Judged, fit, importances, judge
 from ml_platform.training.program import Progress, run_program
 from ml_platform.training.reference import write_reference
-from ml_platform.training.tracking import REPORT_PATH, TrainingRun, fingerprint, report_bytes
+from ml_platform.training.tracking import TrainingRun, fingerprint, report_bytes
 
 
 def train(request: TrainingRequest, log: Progress) -> TrainingReport:

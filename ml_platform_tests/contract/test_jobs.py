@@ -17,10 +17,9 @@ import dagster as dg
 import psutil
 import pytest
 from dagster._core.errors import DagsterExecutionInterruptedError
-from dagster._core.pipes import utils as pipes_utils
 
 from ml_platform.errors import JobError
-from ml_platform.gateways.jobs import Jobs, SubprocessJobs, WarmJobs
+from ml_platform.gateways.jobs import Jobs, SubprocessJobs, WarmJobs, invocation
 
 PROGRAM: Any = Mock(value="ml_platform_tests.contract.programs")
 SECONDS = 60
@@ -200,14 +199,27 @@ def test_a_message_that_is_still_being_written_is_read_once_it_is_whole(tmp_path
             file.write(part)
         return not part
 
-    assert list(pipes_utils.tail_file(str(messages), is_at_the_end)) == ['{"begun": 1}\n']
+    assert list(invocation.pipes_utils.tail_file(str(messages), is_at_the_end)) == ['{"begun": 1}\n']
+
+
+def test_a_message_that_is_written_just_before_the_end_is_read(tmp_path: Path) -> None:
+    messages = tmp_path / "messages"
+    messages.touch()
+
+    def ends() -> bool:
+        with messages.open("a") as file:
+            file.write('{"report": 1}\n')
+        return True
+
+    assert list(invocation.pipes_utils.tail_file(str(messages), ends)) == ['{"report": 1}\n']
 
 
 def test_as_many_programs_run_at_once_as_there_are_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MEETING", str(tmp_path))
     with WarmJobs(workers=2) as jobs, ThreadPoolExecutor(2) as threads:
-        place = Place(jobs, monkeypatch)
-        # Configuring Python's logging in one run waits for the handlers of the other.
-        place.instance.get_yaml_python_handlers = list
-        assert list(threads.map(place.run, ["meets", "meets"])) == [{}, {}]
+        places = [Place(jobs, monkeypatch) for _ in range(2)]
+        for place in places:
+            # Configuring Python's logging in one run waits for the handlers of the other.
+            place.instance.get_yaml_python_handlers = list
+        assert list(threads.map(lambda place: place.run("meets"), places)) == [{}, {}]
     assert len(list(tmp_path.iterdir())) == 2

@@ -49,6 +49,7 @@ def register(client: MlflowClient, tmp_path: Path) -> Callable[[], str]:
         run = client.create_run(experiment.experiment_id)
         client.log_metric(run.info.run_id, "roc_auc", 0.75)
         client.log_artifacts(run.info.run_id, str(serving), "model/data/serving")
+        client.log_dict(run.info.run_id, {"estimator": "a.B", "parameters": {"leaves": 31}}, "report/report.json")
         source = f"{run.info.artifact_uri}/model"
         return str(client.create_model_version(MODEL, source, run.info.run_id, tags={"fingerprint": "f"}).version)
 
@@ -74,6 +75,16 @@ def test_a_version_carries_tags_metrics_and_the_way_to_its_run(registry: Registr
     assert found.tags == {"fingerprint": "f"} and found.metrics == {"roc_auc": 0.75}
     assert found.run_path == f"/#/experiments/{found.experiment_id}/runs/{found.run_id}"
     assert registry.champion(MODEL) is None
+
+
+def test_a_version_tells_with_what_it_was_trained(
+    registry: Registry, register: Callable[[], str], client: MlflowClient, tmp_path: Path
+):
+    version = register()
+    assert registry.recipe(MODEL, version) == ("a.B", {"leaves": 31})
+    (tmp_path / "artifacts" / registry.get(MODEL, version).run_id / "artifacts" / "report" / "report.json").unlink()
+    with pytest.raises(RegistryError, match=f"version {version} has no report/report.json"):
+        registry.recipe(MODEL, version)
 
 
 def test_a_version_that_passed_becomes_champion_and_again_changes_nothing(

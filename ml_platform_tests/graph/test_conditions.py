@@ -172,11 +172,27 @@ def test_a_new_champion_makes_no_past_day_stale(ticks):
     assert set(ticks.conditions()) <= {"endpoints/flight_delays"}
 
 
-def _log_answers(ticks: Ticks) -> None:
+def test_a_day_between_two_that_are_measured_is_measured_with_them_and_no_longer_gap_is_bridged(ticks):
+    _log_answers(ticks)
+    ticks.make({LOG: days(5, 12)})
+    for _ in range(3):
+        ticks.make(ticks.conditions())
+    _log_answers(ticks, "corrected")
+    for day in ("2013-01-06", "2013-01-08", "2013-01-11"):
+        ticks.graph.materialise(TRUTH, day)
+    asked = ticks.conditions()
+    assert asked == {PERFORMANCE: ["2013-01-06", "2013-01-07", "2013-01-08", "2013-01-11"]}
+    ticks.make(asked)
+    assert PERFORMANCE not in ticks.conditions()
+
+
+def _log_answers(ticks: Ticks, content: str = "") -> None:
     """The monitoring jobs report content that follows from their days; drift has no champion and fails."""
 
     def report(request) -> TableReport:  # noqa: ANN001
-        partitions = [PartitionReport(d, 9, f"{type(request).__name__}-{d}", True) for d in days_in(request.days)]
+        partitions = [
+            PartitionReport(d, 9, f"{type(request).__name__}{content}-{d}", True) for d in days_in(request.days)
+        ]
         return TableReport(request.table_uri, 3, [], partitions)
 
-    ticks.graph.jobs.answers |= dict.fromkeys(("INFERENCE_LOG", "GROUND_TRUTH"), report)
+    ticks.graph.jobs.answers |= dict.fromkeys(("INFERENCE_LOG", "GROUND_TRUTH", "PERFORMANCE"), report)

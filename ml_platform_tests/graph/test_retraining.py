@@ -117,7 +117,7 @@ def test_a_decision_to_retrain_asks_for_one_run_of_training_and_roll_out_tagged_
     (asked,) = ticks.sensor(SENSOR)
     assert asked.run_key == metadata["decision"] == asked.tags["ml_platform/decision"]
     end = (date.fromisoformat(seen[0].as_of) - timedelta(days=1)).isoformat()
-    assert asked.run_config == {"ops": {"models__flight_delays__candidate": {"config": {"end": end}}}}
+    assert asked.run_config == {"ops": {"models__flight_delays__candidate": {"config": {"end": end, "search": False}}}}
     job = ticks.graph.definitions.resolve_job_def("retrain_flight_delays")
     assert {key.to_user_string() for key in job.asset_layer.selected_asset_keys} == {
         "models/flight_delays/candidate",

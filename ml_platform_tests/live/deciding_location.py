@@ -7,7 +7,7 @@ from ml_platform.core import keys
 from ml_platform.core.product import ProductSpec
 from ml_platform.settings import Settings
 from ml_platform.stages import retraining, retries
-from ml_platform.stages.training import TrainingWindow
+from ml_platform.stages.training import Training
 from ml_platform_tests.e2e.line import PRODUCT
 
 SECONDS = 5
@@ -28,7 +28,7 @@ def _note(context: dg.AssetExecutionContext, what: str) -> None:
 
 
 @dg.asset(key=keys.candidate(PRODUCT))
-def candidate(context: dg.AssetExecutionContext, config: TrainingWindow) -> None:
+def candidate(context: dg.AssetExecutionContext, config: Training) -> None:
     """Notes the window."""
     _note(context, f"train until {config.end}")
 

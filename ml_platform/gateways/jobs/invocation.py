@@ -1,30 +1,39 @@
 """What a program left behind in Dagster Pipes: its report, or the reason why it has none."""
 
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import dagster as dg
 from dagster._core.pipes import utils as pipes_utils
 from dagster._core.storage.tags import RETRY_ON_ASSET_OR_OP_FAILURE_TAG
-from dagster._utils import tail_file
 
 from dbx_jobs.contract import REPORT_KEY
 from ml_platform.errors import JobError
 from ml_platform.gateways.jobs.protocol import Program
 
+POLL_SECONDS = 0.01
+
 
 def _whole_lines(path: str, should_stop: Callable[[], bool]) -> Iterator[str]:
-    """Dagster's `tail_file`, but a line is given only once it has ended: a long report is seen in parts meanwhile."""
-    begun = ""
-    for part in tail_file(path, should_stop):
-        begun += part
-        if begun.endswith("\n"):
-            yield begun
-            begun = ""
-    if begun:
-        yield begun
+    """The lines of a file that grows, until it is to stop: each once it has ended, and all that were there by then."""
+    line = ""
+    with Path(path).open(encoding="utf-8") as messages:
+        over = False
+        while not over:
+            # Asked before the last look: what comes between a look and the answer would be lost.
+            over = should_stop()
+            while part := messages.readline():
+                line += part
+                if line.endswith("\n"):
+                    yield line
+                    line = ""
+            if not over:
+                time.sleep(POLL_SECONDS)
 
 
-# Dagster's reader takes no other way of reading: a part of a line ended it, and with it the report was lost.
+# Dagster's own takes a part of a line for a whole one, and misses what comes just before the end (1.13.27): either way
+# the report of a program is lost. Its reader takes no other.
 pipes_utils.tail_file = _whole_lines  # pyright: ignore[reportPrivateImportUsage]
 
 
