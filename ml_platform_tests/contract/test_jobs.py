@@ -17,9 +17,10 @@ import dagster as dg
 import psutil
 import pytest
 from dagster._core.errors import DagsterExecutionInterruptedError
+from dagster._core.pipes.utils import tail_file  # pyright: ignore[reportPrivateImportUsage]
 
 from ml_platform.errors import JobError
-from ml_platform.gateways.jobs import Jobs, SubprocessJobs, WarmJobs, invocation
+from ml_platform.gateways.jobs import Jobs, SubprocessJobs, WarmJobs
 
 PROGRAM: Any = Mock(value="ml_platform_tests.contract.programs")
 SECONDS = 60
@@ -199,7 +200,7 @@ def test_a_message_that_is_still_being_written_is_read_once_it_is_whole(tmp_path
             file.write(part)
         return not part
 
-    assert list(invocation.pipes_utils.tail_file(str(messages), is_at_the_end)) == ['{"begun": 1}\n']
+    assert list(tail_file(str(messages), is_at_the_end)) == ['{"begun": 1}\n']
 
 
 def test_a_message_that_is_written_just_before_the_end_is_read(tmp_path: Path) -> None:
@@ -211,7 +212,7 @@ def test_a_message_that_is_written_just_before_the_end_is_read(tmp_path: Path) -
             file.write('{"report": 1}\n')
         return True
 
-    assert list(invocation.pipes_utils.tail_file(str(messages), ends)) == ['{"report": 1}\n']
+    assert list(tail_file(str(messages), ends)) == ['{"report": 1}\n']
 
 
 def test_as_many_programs_run_at_once_as_there_are_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -313,7 +313,8 @@ def test_landed_files_are_read_alike_by_sail_and_by_jvm_spark(
     seen = []
     for spark in (sail, jvm):
         outcome = outcome_frame(spark, request, landed_files(spark, request))
-        seen.append((sorted(map(repr, outcome.collect())), fingerprints(rows_of(outcome, request), "day")))
+        rows = rows_of(outcome, request)
+        seen.append((sorted(map(repr, outcome.collect())), fingerprints([(rows, rows.schema)], "day", [])))
     assert seen[0] == seen[1]
     summaries = summaries_of(outcome_frame(jvm, request, landed_files(jvm, request)))
     assert {day: (s.files, s.duplicates) for day, s in summaries.items()} == {MONDAY: (2, 933), TUESDAY: (2, 0)}
