@@ -8,7 +8,9 @@ from mlflow import MlflowClient
 
 from dbx_jobs.contract import Days
 from ml_platform.core.gate import Evidence, Interval
+from ml_platform.gateways.jobs import Program
 from ml_platform.training.contract import (
+    REPORT_PATH,
     Calibration,
     CompareReport,
     CompareRequest,
@@ -42,6 +44,8 @@ def register(graph: Graph):
             client.create_experiment("trained", graph.settings.mlflow_artifact_uri)
         )
         run = client.create_run(experiment.experiment_id)
+        recipe = {"estimator": request.estimator, "parameters": {"num_leaves": 7}}
+        client.log_dict(run.info.run_id, recipe, REPORT_PATH)
         if not client.search_registered_models():
             client.create_registered_model("flight_delays")
         version = client.create_model_version("flight_delays", "file:///nowhere", run.info.run_id).version
@@ -131,6 +135,17 @@ def test_a_refused_candidate_is_not_deployed_in_the_run_in_a_later_run_or_in_a_t
     later = trained.materialise(CHAMPION)
     assert "version 3 is not promoted" in trained.error(later)
     assert champion_of(trained) == "1", "in a later run"
+
+
+def test_without_a_search_the_champions_parameters_are_kept_and_without_a_champion_it_searches(trained):
+    trained.jobs.answers["COMPARE"] = compared()
+    keeping = {"models__flight_delays__candidate": {"config": {"search": False}}}
+    for config in (keeping, keeping, None):
+        assert trained.materialise(CANDIDATE, config=config).success
+        assert trained.materialise(CHAMPION).success
+    first, kept, searched = (request for program, request in trained.jobs.requests if program == Program.TRAIN)
+    assert first.trials == searched.trials > 0
+    assert (kept.parameters, kept.trials) == ({"num_leaves": 7}, 0)
 
 
 def test_a_candidate_that_passes_is_promoted_in_a_tick(trained):
