@@ -3,6 +3,7 @@
 import fcntl
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -60,11 +61,15 @@ def initialise(tracking_uri: str, experiment: str, cache: Path, artifact_root: s
 
 
 class Registry:
-    """What the platform asks of MLflow. `cache` keeps downloaded serving directories, by model and version."""
+    """What the platform asks of MLflow. `cache` keeps downloaded serving directories, by model and version.
 
-    def __init__(self, client: "MlflowClient", cache: Path) -> None:
+    `before_change` is called before anything is written.
+    """
+
+    def __init__(self, client: "MlflowClient", cache: Path, before_change: Callable[[], None] = lambda: None) -> None:
         self._client = client
         self._cache = cache
+        self._before_change = before_change
 
     def get(self, model: str, version: str) -> Version:
         """A version; raises RegistryError when there is none."""
@@ -100,6 +105,7 @@ class Registry:
             raise GateError(
                 f"the evidence is about version {decision.evidence.challenger_version} of {model}, not {version}"
             )
+        self._before_change()
         self._client.log_text(found.run_id, json.dumps(asdict(decision), indent=1), f"gate/version-{version}.json")
         self._tag(
             found,
@@ -176,6 +182,7 @@ class Registry:
         return report["estimator"], report["parameters"]
 
     def _tag(self, version: Version, tags: dict[str, str]) -> None:
+        self._before_change()
         for name, value in tags.items():
             self._client.set_model_version_tag(version.model, version.version, name, value[:TAG_LENGTH])
 

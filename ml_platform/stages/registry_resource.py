@@ -1,6 +1,8 @@
 """The model registry as a Dagster resource, on top of dagster-mlflow's."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache as once
 from typing import Any
 
 import dagster as dg
@@ -9,7 +11,7 @@ from ml_platform.gateways.registry import Registry, initialise
 from ml_platform.settings import Settings
 
 EXPERIMENT = "dagster"
-"""MLflow experiment of the Dagster runs that ask or change the registry, one MLflow run each."""
+"""MLflow experiment of the Dagster runs that change the registry, one MLflow run each."""
 
 
 def registry_resource(settings: Settings) -> dg.ResourceDefinition:
@@ -17,17 +19,28 @@ def registry_resource(settings: Settings) -> dg.ResourceDefinition:
 
     @dg.resource(description="Model versions, aliases and gate decisions in MLflow.")
     def registry(context: dg.InitResourceContext) -> Iterator[Registry]:
-        from dagster_mlflow import mlflow_tracking
+        from mlflow import MlflowClient
 
         cache = settings.home / "models"
         initialise(settings.mlflow_tracking_uri, EXPERIMENT, cache, settings.mlflow_artifact_uri)
-        config = {"experiment_name": EXPERIMENT, "mlflow_tracking_uri": settings.mlflow_tracking_uri}
-        start: Any = mlflow_tracking.resource_fn
-        tracking = start(context.replace_config({**config, "env": {}, "extra_tags": {}}))
-        mlflow = next(tracking)
-        yield Registry(mlflow.tracking_client, cache)
-        next(tracking, None)
-        # The resource leaves its MLflow run open for steps in other processes; ours all run in this one.
-        mlflow.end_run()
+        with ExitStack() as ends:
+            # Most runs only ask: those of drift and decisions would leave two MLflow runs a day.
+            track = once(lambda: ends.enter_context(_tracked(context, settings)))
+            yield Registry(MlflowClient(settings.mlflow_tracking_uri), cache, before_change=track)
 
     return registry
+
+
+@contextmanager
+def _tracked(context: dg.InitResourceContext, settings: Settings) -> Iterator[None]:
+    """An MLflow run for the Dagster run, tagged with it."""
+    from dagster_mlflow import mlflow_tracking
+
+    config = {"experiment_name": EXPERIMENT, "mlflow_tracking_uri": settings.mlflow_tracking_uri}
+    start: Any = mlflow_tracking.resource_fn
+    tracking = start(context.replace_config({**config, "env": {}, "extra_tags": {}}))
+    mlflow = next(tracking)
+    yield
+    next(tracking, None)
+    # The resource leaves its MLflow run open for steps in other processes; ours all run in this one.
+    mlflow.end_run()

@@ -148,6 +148,19 @@ def test_without_a_search_the_champions_parameters_are_kept_and_without_a_champi
     assert (kept.parameters, kept.trials) == ({"num_leaves": 7}, 0)
 
 
+def test_a_run_that_changes_the_registry_is_tracked_in_mlflow_and_one_that_only_asks_is_not(trained):
+    trained.jobs.answers["COMPARE"] = compared()
+    client = MlflowClient(trained.settings.mlflow_tracking_uri)
+    ids = [trained.materialise(CANDIDATE).run_id]
+    assert trained.materialise("monitoring/flight_delays/retrain_decision").success
+    experiment = client.get_experiment_by_name("dagster")
+    assert experiment
+    ids.append(trained.materialise(CHAMPION).run_id)
+    runs = client.search_runs([experiment.experiment_id])
+    assert sorted(run.data.tags["dagster_run_id"] for run in runs) == sorted(ids)
+    assert {run.info.status for run in runs} == {"FINISHED"}
+
+
 def test_a_candidate_that_passes_is_promoted_in_a_tick(trained):
     trained.jobs.answers["COMPARE"] = compared()
     selection = dg.AssetSelection.assets(CHAMPION)
