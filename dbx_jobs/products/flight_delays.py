@@ -62,6 +62,12 @@ def _fate(group: str, span: str) -> Spell:
     return Spell(known, f"{known} + {SPANS[span]}", {f"{group}_planned": "1", f"{group}_cancelled": cancelled})
 
 
+OF_A_FLIGHT = (
+    *("flight_id", "day", "year", "carrier", "origin", "dest", "tailnum", "distance", "sched_dep_at", "sched_dep_time"),
+    *("dep_delay", "arr_delay", "scheduled", "asked", "departed"),
+)
+"""The columns of flights that are read on: the fewer there are, the sooner a day's plan is made."""
+
 STREAMS: dict[tuple[str, ...], list[Spell]] = {
     (): [_departed("airports", "3h"), _landed("airports", "24h"), _overdue("airports")],
     ("origin",): [_departed("origin", "3h"), _overdue("origin")],
@@ -249,7 +255,7 @@ def _asks_of(days: Days) -> Asks:
 
 
 def _timed(flights: "DataFrame", airports: "DataFrame") -> "DataFrame":
-    """Flights with `flight_id` and seconds since 1970: `scheduled`, `asked` (the prediction), `departed`, `landed`."""
+    """What is needed of flights; in seconds since 1970 `scheduled`, `asked` (the prediction), `departed` and `landed`."""
     zones = F.broadcast(airports.selectExpr("faa AS dest", "tzone"))
     puerto_rico = ", ".join(f"'{code}'" for code in PUERTO_RICO)
     named = flights.join(zones, "dest", "left").selectExpr(
@@ -262,7 +268,7 @@ def _timed(flights: "DataFrame", airports: "DataFrame") -> "DataFrame":
     believed = f"dep_delay >= {EARLIEST_DEPARTURE} AND dep_delay * 60 <= {OUTCOME_WITHIN}"
     departed = named.selectExpr("*", f"CASE WHEN {believed} THEN scheduled + dep_delay * 60 END AS departed")
     in_time = f"landing - scheduled <= {OUTCOME_WITHIN} AND arr_delay IS NOT NULL"
-    return _with_landing(departed).selectExpr("*", f"CASE WHEN {in_time} THEN landing END AS landed")
+    return _with_landing(departed).selectExpr(*OF_A_FLIGHT, f"CASE WHEN {in_time} THEN landing END AS landed")
 
 
 def _with_landing(flights: "DataFrame") -> "DataFrame":
