@@ -255,7 +255,7 @@ def _asks_of(days: Days) -> Asks:
 
 
 def _timed(flights: "DataFrame", airports: "DataFrame") -> "DataFrame":
-    """What is needed of flights; in seconds since 1970 `scheduled`, `asked` (the prediction), `departed` and `landed`."""
+    """What is needed of flights, with seconds since 1970: `scheduled`, `asked` (prediction), `departed`, `landed`."""
     zones = F.broadcast(airports.selectExpr("faa AS dest", "tzone"))
     puerto_rico = ", ".join(f"'{code}'" for code in PUERTO_RICO)
     named = flights.join(zones, "dest", "left").selectExpr(
