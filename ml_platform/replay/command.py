@@ -55,6 +55,7 @@ def run_replay(name: str, start: date, end: date, home: Path | None, fresh: bool
             # The graph is large and stays: without looking through it again and again, a tenth of the time is saved.
             gc.collect()
             gc.freeze()
+            gc.set_threshold(100_000, 20, 20)
             try:
                 live(replay, console)
                 report = replay.report()

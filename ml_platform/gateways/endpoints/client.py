@@ -1,13 +1,17 @@
 """A small client of the scoring contract, for probes, replays and tests."""
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from select import select
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import SplitResult, urlsplit
 
 import msgspec
-import urllib3
 
 from ml_platform.errors import EndpointError
 from ml_platform.scoring.headers import CLOCK_HEADER, PROBE_HEADER
@@ -30,18 +34,17 @@ class Scores:
     model_version: str
 
 
-CONNECTIONS = 4
-"""Kept open for threads that ask at the same time."""
-
-
 class ScoringClient:
-    """Sends records to one endpoint over kept connections; several threads may share it."""
+    """Sends records to one endpoint, over one kept connection for each thread that asks.
+
+    It is Python's own HTTP client: a replay makes hundreds of thousands of small requests, and urllib3 takes twice the
+    time for each, httpx four times. It takes no proxy from the environment, which is not for endpoints of this machine.
+    """
 
     def __init__(self, scoring_uri: str, key: str, timeout: float = 30.0) -> None:
         self._uri = scoring_uri
         self._headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
-        # urllib3 itself takes no proxy from the environment, which is not for the endpoints of this machine.
-        self._http = urllib3.PoolManager(timeout=timeout, maxsize=CONNECTIONS)
+        self._connections = _Connections(urlsplit(scoring_uri), timeout)
 
     def __enter__(self) -> Self:
         return self
@@ -51,7 +54,7 @@ class ScoringClient:
 
     def close(self) -> None:
         """Close the connections."""
-        self._http.clear()
+        self._connections.close()
 
     def score(
         self,
@@ -81,15 +84,49 @@ class ScoringClient:
             headers["x-request-id"] = request_id
         if probe:
             headers[PROBE_HEADER] = "1"
-        content = msgspec.json.encode(body)
         try:
-            response = self._http.request("POST", self._uri, body=content, headers=headers, retries=False)
-        except urllib3.exceptions.HTTPError as error:
+            status, answer = self._connections.post(msgspec.json.encode(body), headers)
+        except (OSError, HTTPException) as error:
             raise EndpointError(f"{self._uri} cannot be reached: {error!r}; is the endpoint deployed?") from error
-        if response.status != 200:
-            text = response.data.decode(errors="replace")
-            raise EndpointError(f"{self._uri} answered {response.status}: {text[:1000]}")
-        return _scores(msgspec.json.decode(response.data))
+        if status != HTTPStatus.OK:
+            raise EndpointError(f"{self._uri} answered {status}: {answer.decode(errors='replace')[:1000]}")
+        return _scores(msgspec.json.decode(answer))
+
+
+class _Connections:
+    """The connections of all threads to one address."""
+
+    def __init__(self, address: SplitResult, timeout: float) -> None:
+        self._address, self._timeout = address, timeout
+        self._own = threading.local()
+        self._all: list[HTTPConnection] = []
+
+    def post(self, content: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
+        """The status and the body of the answer."""
+        connection = self._open()
+        try:
+            connection.request("POST", self._address.path, content, headers)
+            response = connection.getresponse()
+            return response.status, response.read()
+        except (OSError, HTTPException):
+            connection.close()
+            raise
+
+    def close(self) -> None:
+        """Close all of them; a request afterwards opens its own again."""
+        for connection in self._all:
+            connection.close()
+
+    def _open(self) -> HTTPConnection:
+        if not hasattr(self._own, "connection"):
+            kind = HTTPSConnection if self._address.scheme == "https" else HTTPConnection
+            self._own.connection = kind(self._address.netloc, timeout=self._timeout)
+            self._all.append(self._own.connection)
+        connection: HTTPConnection = self._own.connection
+        # Nothing is due: what can be read is the end that a server sends which leaves. The next request opens another.
+        if connection.sock and select([connection.sock], [], [], 0)[0]:
+            connection.close()
+        return connection
 
 
 def _scores(answer: dict[str, Any]) -> Scores:
