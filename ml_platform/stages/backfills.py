@@ -1,4 +1,4 @@
-"""Schedules that make up for what was missed: each night the gaps, each week the last days once more."""
+"""Schedules that make up for what was missed: each night the gaps, each week the last days' files once more."""
 
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
@@ -19,7 +19,7 @@ from ml_platform.stages.upstream import Inputs
 
 def build(product: ProductSpec, tables: dict[keys.AssetPath, Inputs]) -> list[dg.ScheduleDefinition]:
     """The schedules of a product; `tables` are its daily tables but the sources', with what each reads."""
-    return [_fill(product, tables), _restate(product, tables)]
+    return [_fill(product, tables), _restate(product)]
 
 
 def _fill(product: ProductSpec, tables: dict[keys.AssetPath, Inputs]) -> dg.ScheduleDefinition:
@@ -38,31 +38,31 @@ def _fill(product: ProductSpec, tables: dict[keys.AssetPath, Inputs]) -> dg.Sche
         busy = underway(context.instance)
         for path in sources:
             days = source_gaps(context.instance, lake, path) - busy.get(dg.AssetKey(path), set())
-            yield from _requests(product, [path], days, "fill", context)
+            yield from _requests(product, path, days, "fill", context)
         for path, inputs in tables.items():
             days = table_gaps(context.instance, path, inputs) - busy.get(dg.AssetKey(path), set())
-            yield from _requests(product, [path], days, "fill", context)
+            yield from _requests(product, path, days, "fill", context)
 
     return fill
 
 
-def _restate(product: ProductSpec, tables: dict[keys.AssetPath, Inputs]) -> dg.ScheduleDefinition:
+def _restate(product: ProductSpec) -> dg.ScheduleDefinition:
     sources = [keys.lake(name) for name in product.daily_sources]
 
     @dg.schedule(
         name=f"restate_{product.name}",
         cron_schedule=product.automation.restate,
         execution_timezone=product.timezone,
-        target=_assets([*sources, keys.features(product.name)]),
+        target=_assets(sources),
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description=f"Computes the last {product.automation.restate_days} days again for late corrections; what "
-        "changes is followed downstream.",
+        description=f"Reads what landed of the last {product.automation.restate_days} days again, for late "
+        "corrections: a run a source; what changes is followed downstream.",
         tags={"product": product.name},
     )
     def restate(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
-        days = last_days(context.instance, product)
-        # One run, so that the features wait for the sources that they read.
-        yield from _requests(product, [*sources, keys.features(product.name)], set(days), "restate", context)
+        days = set(last_days(context.instance, product))
+        for path in sources:
+            yield from _requests(product, path, days, "restate", context)
 
     return restate
 
@@ -94,27 +94,26 @@ def last_days(instance: dg.DagsterInstance, product: ProductSpec) -> list[str]:
 
 def _requests(
     product: ProductSpec,
-    paths: Sequence[keys.AssetPath],
+    path: keys.AssetPath,
     days: set[str],
     reason: str,
     context: dg.ScheduleEvaluationContext,
 ) -> Iterator[dg.RunRequest]:
     wanted = {day for day in days if in_range(product, day)}
     for gap in ranges(wanted, product.automation.most_days):
-        yield _request(product, paths, gap, reason, context)
+        yield _request(product, path, gap, reason, context)
 
 
 def _request(
     product: ProductSpec,
-    paths: Sequence[keys.AssetPath],
+    path: keys.AssetPath,
     days: Days,
     reason: str,
     context: dg.ScheduleEvaluationContext,
 ) -> dg.RunRequest:
-    names = "+".join("/".join(path) for path in paths)
     return dg.RunRequest(
-        run_key=f"{reason}:{context.scheduled_execution_time.isoformat()}:{names}:{days.start}:{days.end}",
-        asset_selection=[dg.AssetKey(path) for path in paths],
+        run_key=f"{reason}:{context.scheduled_execution_time.isoformat()}:{'/'.join(path)}:{days.start}:{days.end}",
+        asset_selection=[dg.AssetKey(path)],
         tags={
             "ml_platform/product": product.name,
             "ml_platform/reason": f"{reason} {days.start} to {days.end}",
