@@ -251,7 +251,7 @@ class AutomationSpec(Spec):
     landing_seconds: int = Field(default=15, ge=5, description="Seconds between two looks at the landing folders.")
     log_seconds: int = Field(default=60, ge=5, description="Seconds between two looks at the log of the endpoint.")
     fill: str = Field(default="0 2 * * *", description="Cron: fill partitions that are missing, stale or failed.")
-    restate: str = Field(default="0 3 * * 0", description="Cron: read the last days' files again, for late corrections.")
+    restate: str = Field(default="0 3 * * 0", description="Cron: read the last days' files again.")
     restate_days: int = Field(default=7, ge=1, le=366, description="How many days a restatement goes back.")
     most_days: int = Field(default=92, ge=1, le=1000, description="Most days that one scheduled run computes.")
 
