@@ -151,6 +151,7 @@ class KeptEventLog(SqliteEventLogStorage):
         self._known: dict[dg.AssetKey, dict[tuple, Any]] = defaultdict(dict)
         self._unwritten: dict[str, list[dict[str, Any]]] = defaultdict(list)
         self._event = _Event()
+        self._preparing = threading.Lock()
         super().__init__(base_dir, inst_data)
 
     @classmethod
@@ -274,9 +275,10 @@ class KeptEventLog(SqliteEventLogStorage):
         if shard == INDEX_SHARD_NAME or path.exists():
             return
         empty = path.parent / "empty" / "run.db"
-        if not empty.exists():
-            empty.parent.mkdir(parents=True, exist_ok=True)
-            fresh = SqliteEventLogStorage(str(empty.parent))
-            with fresh.run_connection("run"):
-                pass
+        with self._preparing:  # two runs may be the first ones
+            if not empty.exists():
+                empty.parent.mkdir(parents=True, exist_ok=True)
+                fresh = SqliteEventLogStorage(str(empty.parent))
+                with fresh.run_connection("run"):
+                    pass
         shutil.copyfile(empty, path)
