@@ -9,7 +9,7 @@ from dbx_jobs.contract import Days
 from ml_platform.core import keys
 from ml_platform.core.product import ProductSpec
 from ml_platform.gateways.lake import Lake
-from ml_platform.stages.attempts import Records, attempts, contents
+from ml_platform.stages.attempts import Records, contents
 from ml_platform.stages.conditions import stale_candidates, stale_partitions
 from ml_platform.stages.landing import changes
 from ml_platform.stages.partitions import in_range, range_tags, ranges
@@ -35,12 +35,12 @@ def _fill(product: ProductSpec, tables: dict[keys.AssetPath, Inputs]) -> dg.Sche
         tags={"product": product.name},
     )
     def fill(context: dg.ScheduleEvaluationContext, lake: dg.ResourceParam[Lake]) -> Iterator[dg.RunRequest]:
-        busy = underway(context.instance)
+        busy, records = underway(context.instance), Records(context.instance)
         for path in sources:
-            days = source_gaps(context.instance, lake, path) - busy.get(dg.AssetKey(path), set())
+            days = source_gaps(records, lake, path) - busy.get(dg.AssetKey(path), set())
             yield from _requests(product, path, days, "fill", context)
         for path, inputs in tables.items():
-            days = table_gaps(context.instance, path, inputs) - busy.get(dg.AssetKey(path), set())
+            days = table_gaps(records, path, inputs) - busy.get(dg.AssetKey(path), set())
             yield from _requests(product, path, days, "fill", context)
 
     return fill
@@ -67,16 +67,15 @@ def _restate(product: ProductSpec) -> dg.ScheduleDefinition:
     return restate
 
 
-def source_gaps(instance: dg.DagsterInstance, lake: Lake, path: keys.AssetPath) -> set[str]:
+def source_gaps(records: Records, lake: Lake, path: keys.AssetPath) -> set[str]:
     """The landed days of a source that are missing or stale, failed their checks or were refused."""
-    landed, last = lake.landed(path[-1]), attempts(instance, dg.AssetKey(path))
+    landed, last = lake.landed(path[-1]), records.attempts(dg.AssetKey(path))
     failed = {day for day, attempt in last.items() if attempt.outcome != "passed" and day in landed}
     return set(changes(landed, last)) | failed
 
 
-def table_gaps(instance: dg.DagsterInstance, path: keys.AssetPath, inputs: Inputs) -> set[str]:
+def table_gaps(records: Records, path: keys.AssetPath, inputs: Inputs) -> set[str]:
     """The days of a table that are missing, stale or whose run failed, and of which all inputs are there and passed."""
-    records = Records(instance)
     look = inputs.look(records)
     stale = stale_partitions(records, dg.AssetKey(path), stale_candidates(inputs, records))
     return {day for day in stale if not look.missing_for(day) and not look.broken_for(day)}

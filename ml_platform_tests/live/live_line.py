@@ -121,11 +121,10 @@ class LiveLine:
             yield from (f"{path} {day}" for day in changes(look(), attempts(self.instance, dg.AssetKey(path))))
 
     def _stale(self) -> Iterator[str]:
-        product = self.line.product
+        product, records = self.line.product, Records(self.instance)
         for path, inputs in ({FEATURES: features.reads(product)} | monitoring.reads(product)).items():
             if any(upstream.followed for upstream in inputs.upstream):
-                yield from (f"{path} {day}" for day in table_gaps(self.instance, path, inputs))
-        records = Records(self.instance)
+                yield from (f"{path} {day}" for day in table_gaps(records, path, inputs))
         if stale_partitions(records, dg.AssetKey(DECISION), state(records, product)):
             yield "/".join(DECISION)
 
