@@ -48,13 +48,17 @@ def test_no_decision_is_acted_on_twice_and_none_is_lost_while_daemon_and_run_wor
     eventually(lambda: all(run.is_finished for run in deciding.instance.get_runs()), "nothing is underway", SECONDS)
     roots = Counter(run.tags[DECISION_TAG] for run in deciding.instance.get_runs() if run.parent_run_id is None)
     assert roots == Counter(asked)
-    notes = set((deciding.settings.home / "notes" / "notes").read_text().splitlines())
     windows = {f"train until {past.day[:-2]}{int(past.day[-2:]) - 1:02} {past.id}" for past in history[1:]}
-    assert windows <= notes
+    assert windows <= notes(deciding)
     assert killer.told
 
 
 def acted_on(deciding: Deployment) -> set[str]:
-    """The decisions whose run, or one in its place, succeeded."""
-    succeeded = deciding.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.SUCCESS]))
-    return {run.tags[DECISION_TAG] for run in succeeded}
+    """The decisions that came to their last step. One that is killed after it has nothing left to do again."""
+    return {note.removeprefix("roll out ") for note in notes(deciding) if note.startswith("roll out ")}
+
+
+def notes(deciding: Deployment) -> set[str]:
+    """What the steps of all runs noted."""
+    file = deciding.settings.home / "notes" / "notes"
+    return set(file.read_text().splitlines()) if file.exists() else set()
