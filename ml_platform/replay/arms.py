@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import partial
@@ -82,18 +81,13 @@ def score_arms(
         progress("Score them with the first model")
         static = _serving(first.directory, threads)(rows)
     monthly = static.copy()
-    version = _table(lake, keys.features(product.name)).version()
-
-    def train_and_score(month: str, last: str) -> None:
+    table = _table(lake, keys.features(product.name))
+    for month, last in later_months(product, days):
+        progress(f"Train for {month} on what was known, and score it")
         mask = np.char.startswith(rows.day, month)
         if mask.any():
-            progress(f"Train for {month} on what was known, and score it")
-            # As many trainings at once as one may have threads: with small data that is faster than threads of one.
-            request = _request(lake, product, Days(product.start.isoformat(), last), version, threads=1)
+            request = _request(lake, product, Days(product.start.isoformat(), last), table.version(), threads)
             monthly[mask] = retrained(request, first.parameters)(rows.where(mask))
-
-    with ThreadPoolExecutor(threads) as at_once:
-        list(at_once.map(lambda found: train_and_score(*found), later_months(product, days)))
     return Scored(rows.day, rows.label, {PLATFORM: platform, STATIC: static, MONTHLY: monthly})
 
 
