@@ -98,7 +98,8 @@ class Runs:
                 wait(futures)
             except KeyboardInterrupt:
                 # Dagster hears of signals in the main thread only: what fails now is no failure of its own.
-                for made in (made for future in futures for made in future.result() if not made.success):
+                ended = [future.result() for future in futures if not future.exception()]
+                for made in (made for each in ended for made in each if not made.success):
                     self._instance.report_run_canceled(check.not_none(self._instance.get_run_by_id(made.run_id)))
                 raise
         return [made for future in futures for made in future.result()]

@@ -26,6 +26,9 @@ from sqlalchemy.engine import Connection, Engine
 
 ENDS = {dg.DagsterEventType.RUN_SUCCESS, dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.RUN_CANCELED}
 
+INDEXED = {*ASSET_EVENTS, *ASSET_CHECK_EVENTS, *EVENT_TYPE_TO_PIPELINE_RUN_STATUS}
+"""What Dagster writes to the index of all runs as well."""
+
 OPEN_SHARDS = 8
 """Event logs of single runs that are kept open."""
 
@@ -163,7 +166,7 @@ class KeptEventLog(SqliteEventLogStorage):
         """See SqliteEventLogStorage."""
         self._unwritten[event.run_id].append(self._event_to_row(event))
         kind = event.dagster_event_type if event.dagster_event else None
-        if kind in ASSET_EVENTS | ASSET_CHECK_EVENTS or kind in EVENT_TYPE_TO_PIPELINE_RUN_STATUS:
+        if kind in INDEXED:
             self._event.run_is_written = True
             try:
                 super().store_event(event)

@@ -41,7 +41,7 @@ class Training(dg.Config):
     end: str = ""
     """Last day, YYYY-MM-DD; empty: the last day whose labels have matured."""
     search: bool = True
-    """Search the declared space of parameters; else the champion's are kept, if it is of the same estimator."""
+    """Search the declared space of parameters; else the champion's are kept, if estimator and space are the same."""
 
 
 class Approval(dg.Config):
@@ -237,7 +237,11 @@ def _with_champions_parameters(request: TrainingRequest, registry: Registry) -> 
     if champion is None:
         return request
     estimator, parameters = registry.recipe(request.product, champion.version)
-    return replace(request, parameters=parameters, trials=0) if estimator == request.estimator else request
+    if estimator != request.estimator or not request.search_space.keys() <= parameters.keys():
+        return request
+    # What is declared as fixed stays so, also where it was changed since.
+    found = {name: parameters[name] for name in request.search_space}
+    return replace(request, parameters={**request.parameters, **found}, trials=0)
 
 
 def _tracking(product: ProductSpec, settings: Settings) -> Tracking:

@@ -44,7 +44,8 @@ def register(graph: Graph):
             client.create_experiment("trained", graph.settings.mlflow_artifact_uri)
         )
         run = client.create_run(experiment.experiment_id)
-        recipe = {"estimator": request.estimator, "parameters": {"num_leaves": 7}}
+        parameters = dict.fromkeys(request.search_space, 7) | {"old": 1}
+        recipe = {"estimator": request.estimator, "parameters": parameters}
         client.log_dict(run.info.run_id, recipe, REPORT_PATH)
         if not client.search_registered_models():
             client.create_registered_model("flight_delays")
@@ -145,7 +146,7 @@ def test_without_a_search_the_champions_parameters_are_kept_and_without_a_champi
         assert trained.materialise(CHAMPION).success
     first, kept, searched = (request for program, request in trained.jobs.requests if program == Program.TRAIN)
     assert first.trials == searched.trials > 0
-    assert (kept.parameters, kept.trials) == ({"num_leaves": 7}, 0)
+    assert (kept.parameters, kept.trials) == (first.parameters | dict.fromkeys(first.search_space, 7), 0)
 
 
 def test_a_run_that_changes_the_registry_is_tracked_in_mlflow_and_one_that_only_asks_is_not(trained):
