@@ -33,7 +33,7 @@ class InferenceLogRequest:
 class GroundTruthRequest:
     """Join the predictions whose event falls on `days` (of `timezone`) with the labels of the feature table.
 
-    A day is final once it has labels and `watermark_table` has an event, by its column `watermark_column`,
+    A day is final once it has labels and the daily `watermark_table` has an event, by its column `watermark_column`,
     `maturity_days` or more after the day's end. Rows keep the watermark at which they became known. Predictions are
     logged at most `lead_days` days before the day of their event.
     """

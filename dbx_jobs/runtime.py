@@ -98,9 +98,11 @@ def materialized(spark: "SparkSession", frame: "DataFrame") -> Iterator["DataFra
             kept.unpersist()
         return
     with tempfile.TemporaryDirectory(prefix="dbx_jobs_") as folder:
-        path = (Path(folder) / "frame").as_uri()
-        frame.write.parquet(path)
-        yield spark.read.schema(frame.schema).parquet(path)
+        path = Path(folder) / "frame"
+        frame.write.parquet(path.as_uri())
+        # Files know their columns; to ask for those of `frame` is to plan it once more. Without rows there is no file.
+        reader = spark.read if any(path.glob("*.parquet")) else spark.read.schema(frame.schema)
+        yield reader.parquet(path.as_uri())
 
 
 def run_job(request_type: type[Request], program: Callable[["SparkSession", Request], Any]) -> None:

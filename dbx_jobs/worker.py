@@ -1,4 +1,4 @@
-"""Runs programs one after the other in a process that keeps Spark and imports: python -m dbx_jobs.worker DESCRIPTOR.
+"""Runs programs one after the other in a process that keeps Spark and imports: python -m ... DESCRIPTOR [early].
 
 The descriptor is a socket to the owner, who sends an order at a time (see `_listen`) and gets {"exit_code": n} for it.
 """
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from dagster_pipes import PipesContext
 
-from dbx_jobs.runtime import keep_spark
+from dbx_jobs.runtime import keep_spark, on_a_cluster, spark_session
 
 INTERRUPTED = 130
 
@@ -30,11 +30,13 @@ class Order(NamedTuple):
     streams: list[int]
 
 
-def main(descriptor: int) -> None:
+def main(descriptor: int, early: bool) -> None:
     """Serve the owner until it is gone, or until it interrupts a program."""
     keep_spark()
     owner, orders = socket.socket(fileno=descriptor), SimpleQueue[Order]()
     Thread(target=_listen, args=(owner, orders), daemon=True).start()
+    if early:
+        _warm_up()
     exit_code = 0
     while exit_code != INTERRUPTED:
         try:
@@ -44,6 +46,13 @@ def main(descriptor: int) -> None:
         owner.sendall(b"%s\n" % json.dumps({"exit_code": exit_code}).encode())
     # Spark may still be busy with what was interrupted: there is no waiting for its threads.
     os._exit(INTERRUPTED)
+
+
+def _warm_up() -> None:
+    """Import and start, while nothing is asked for yet, what takes seconds."""
+    if not on_a_cluster():
+        with spark_session():
+            import great_expectations  # noqa: F401
 
 
 def _listen(owner: socket.socket, orders: "SimpleQueue[Order]") -> None:
@@ -110,4 +119,4 @@ def _exit_code(code: Any) -> int:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), early="early" in sys.argv[2:])

@@ -4,6 +4,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
 
 from dbx_jobs.contract import (
@@ -74,10 +75,15 @@ def _build(
     }
     with ExitStack() as kept:
         features = transform.apply(frames, days, lambda frame: kept.enter_context(materialized(spark, frame)))
-        _check_schema(request, features)
         first, last = (F.lit(day).cast("date") for day in (days.start, days.end))
         wanted = features.where(F.col(PARTITION_COLUMN).isNull() | F.col(PARTITION_COLUMN).between(first, last))
-        computed = kept.enter_context(materialized(spark, wanted))
+        try:
+            computed = kept.enter_context(materialized(spark, wanted))
+        except PySparkException:
+            _check_schema(request, features)
+            raise
+        # Asked of what is computed: to ask it of the transformation is to plan it twice.
+        _check_schema(request, computed)
         _check_key(request, computed)
         return write_partitions(spark, computed, request.table_uri, each_day(days))
 

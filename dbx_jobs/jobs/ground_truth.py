@@ -49,7 +49,10 @@ def read_watermark(spark: "SparkSession", request: GroundTruthRequest) -> dateti
     if column not in frame.columns:
         raise DataError(f"{table.uri} has no column {column!r} to take the watermark from; it has {frame.columns}")
     # As seconds, since a collected timestamp comes in the time zone of the machine.
-    seconds = frame.select(F.max(F.unix_timestamp(column))).collect()[0][0]
+    latest = F.max(F.unix_timestamp(column))
+    # The latest event lies on the latest day: all days are read only where none of those asked for has come.
+    recent = frame.where(F.col(PARTITION_COLUMN) >= F.lit(request.days.start).cast("date"))
+    seconds = recent.select(latest).collect()[0][0] or frame.select(latest).collect()[0][0]
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 

@@ -45,6 +45,7 @@ def run_replay(name: str, start: date, end: date, home: Path | None, fresh: bool
     states.load(settings.home, name, start.isoformat())
     settings.home.mkdir(parents=True, exist_ok=True)
     with environment_of(settings), own_output(settings.home / OUTPUT) as console, WarmJobs(AT_ONCE) as jobs:
+        jobs.start()
         console.print(f"Replay of {name} from {start} to {end} in {settings.home}", soft_wrap=True)
         prepare_home(settings)
         products = dg.load_from_defs_folder(path_within_project=PROJECT_ROOT)
@@ -64,6 +65,7 @@ def run_replay(name: str, start: date, end: date, home: Path | None, fresh: bool
                 console.print(f"Interrupted: it {done}; the same command goes on from there.")
                 raise SystemExit(130) from None
             finally:
+                replay.close()
                 gateways.endpoints.delete(name)
         page = write_report(report, settings.home / "report")
         if picture:

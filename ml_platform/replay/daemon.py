@@ -96,6 +96,8 @@ class Daemon:
         for at, schedule in sorted(due, key=lambda pair: (pair[0], pair[1].name)):
             resources = self._resources(schedule.required_resource_keys)
             with dg.build_schedule_context(self.instance, at, resources, self._repository) as context:
+                # It would open another one, which knows nothing yet.
+                context._instance = self.instance
                 requests = schedule.evaluate_tick(context).run_requests or []
             origin = {SCHEDULE_NAME_TAG: schedule.name, "dagster/scheduled_execution_time": at.isoformat()}
             job = schedule.job_name or IMPLICIT_JOB

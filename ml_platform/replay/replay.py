@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
+from functools import cached_property
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 
+from dbx_jobs.contract import Days
 from ml_platform.core import keys
 from ml_platform.core.product import ProductSpec
 from ml_platform.errors import PlatformError
@@ -18,6 +20,8 @@ from ml_platform.gateways.build import Gateways
 from ml_platform.replay import state as states
 from ml_platform.replay.daemon import Daemon
 from ml_platform.replay.endpoint_log import logged, wait_for_log
+from ml_platform.replay.first import FirstModel
+from ml_platform.replay.monthly import MonthlyModels, later_months
 from ml_platform.replay.requests import replay_days
 from ml_platform.replay.running import Made
 from ml_platform.replay.state import State
@@ -78,7 +82,12 @@ class Replay:
             with self.state.timed(WALL):
                 self._live(day)
             self._save()
+            self._monthly.begin(self._days_done())
             self.day_done(day)
+
+    def close(self) -> None:
+        """End what is under way beside the replay."""
+        self._monthly.close()
 
     def days_left(self) -> list[date]:
         """The days that are not done."""
@@ -87,19 +96,14 @@ class Replay:
 
     def report(self) -> "Report":
         """Judge what was done: all arms, decisions and costs."""
-        from mlflow import MlflowClient
-
-        from dbx_jobs.contract import Days
-        from ml_platform.replay.arms import later_months, score_arms
+        from ml_platform.replay.arms import score_arms
         from ml_platform.replay.decisions import decisions
         from ml_platform.replay.figures import periods
         from ml_platform.replay.report import Report
 
-        days, client = Days(self.start.isoformat(), self.state.done), MlflowClient(self.settings.mlflow_tracking_uri)
+        days, threads = self._days_done(), self.settings.training_threads
         with self.state.timed(WALL), self.state.timed("judge the other arms"):
-            run_id = client.get_model_version(self.product.name, self.state.first_version).run_id
-            threads = self.settings.training_threads
-            scored = score_arms(self.gateways.lake, self.product, days, client, str(run_id), threads, self.tell)
+            scored = score_arms(self.gateways.lake, self.product, days, self._first, threads, self._monthly, self.tell)
             self.tell("Compute the figures with their intervals")
             figures = periods(scored, self.product.model.seed)
         states.save(self.state, self.settings.home)
@@ -156,6 +160,17 @@ class Replay:
                 self._daemon.tick(ALERTS)
         self.state.done = text
         self._save()
+
+    def _days_done(self) -> Days:
+        return Days(self.start.isoformat(), self.state.done)
+
+    @cached_property
+    def _first(self) -> FirstModel:
+        return FirstModel(self.settings.mlflow_tracking_uri, self.product.name, self.state.first_version)
+
+    @cached_property
+    def _monthly(self) -> MonthlyModels:
+        return MonthlyModels(self.settings.home / "monthly", self.gateways.lake, self.product, self._first)
 
     def _not_driven(self) -> set[str]:
         """The alerts, told every few days, their watch, which goes by the wall clock, and what other products have."""

@@ -9,7 +9,7 @@ import threading
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from functools import partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,9 @@ ENDS = {dg.DagsterEventType.RUN_SUCCESS, dg.DagsterEventType.RUN_FAILURE, dg.Dag
 
 INDEXED = {*ASSET_EVENTS, *ASSET_CHECK_EVENTS, *EVENT_TYPE_TO_PIPELINE_RUN_STATUS}
 """What Dagster writes to the index of all runs as well."""
+
+SCHEMA = ("has_table", "has_asset_key_col", "has_secondary_index")
+"""What Dagster asks about the event log's own schema, several times an event; no process changes it meanwhile."""
 
 OPEN_SHARDS = 8
 """Event logs of single runs that are kept open."""
@@ -156,6 +159,16 @@ class KeptEventLog(SqliteEventLogStorage):
         self._event = _Event()
         self._preparing = threading.Lock()
         super().__init__(base_dir, inst_data)
+        for question in SCHEMA:
+            setattr(self, question, cache(getattr(self, question)))
+
+    @cached_property
+    def supports_global_concurrency_limits(self) -> bool:
+        """Runs that share a pool never meet here: they make the same asset, and are made one after the other."""
+        return False
+
+    def _has_asset_key_index_cols_on_connection(self, conn: Connection) -> bool:
+        return self.has_asset_key_index_cols()
 
     @classmethod
     def from_config_value(cls, inst_data: Any, config_value: Any) -> "KeptEventLog":

@@ -14,7 +14,7 @@ import msgspec
 from ml_platform.scoring.records import Record
 from ml_platform.scoring.serving import Serving
 
-FLUSH_SECONDS = 0.2
+FLUSH_SECONDS = 0.05
 MAX_PENDING_ROWS = 100_000
 """Rows that may wait for a disk that does not keep up; more are dropped and counted rather than fill the memory."""
 

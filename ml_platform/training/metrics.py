@@ -37,10 +37,27 @@ class Scored:
         ranked = self.score[self.order]
         return np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
 
+    @cached_property
+    def ranked_label(self) -> np.ndarray:
+        """The labels by falling score."""
+        return self.label[self.order]
+
+    @cached_property
+    def loss(self) -> np.ndarray:
+        """Each row's negative log likelihood, in nats."""
+        score = np.clip(self.score, CLIP, 1 - CLIP)
+        return -np.log(np.where(self.label == 1, score, 1 - score))
+
+    @cached_property
+    def squared_error(self) -> np.ndarray:
+        """Each row's."""
+        return (self.score - self.label) ** 2
+
     def counts(self, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Weighted true and false positives at every distinct threshold, from the highest down."""
-        positive = (weight * self.label)[self.order].cumsum()[self.ties]
-        return positive, weight[self.order].cumsum()[self.ties] - positive
+        ranked = weight[self.order]
+        positive = (ranked * self.ranked_label).cumsum()[self.ties]
+        return positive, ranked.cumsum()[self.ties] - positive
 
 
 def roc_auc(rows: Scored, weight: np.ndarray) -> float:
@@ -63,13 +80,12 @@ def average_precision(rows: Scored, weight: np.ndarray) -> float:
 
 def log_loss(rows: Scored, weight: np.ndarray) -> float:
     """Mean negative log likelihood, in nats."""
-    score = np.clip(rows.score, CLIP, 1 - CLIP)
-    return _mean(-np.log(np.where(rows.label == 1, score, 1 - score)), weight)
+    return _mean(rows.loss, weight)
 
 
 def brier(rows: Scored, weight: np.ndarray) -> float:
     """Mean squared error of the probability (Brier 1950)."""
-    return _mean((rows.score - rows.label) ** 2, weight)
+    return _mean(rows.squared_error, weight)
 
 
 def _mean(values: np.ndarray, weight: np.ndarray) -> float:
@@ -107,6 +123,7 @@ class DayBootstrap:
         days, self._index = np.unique(day, return_inverse=True)
         draws = np.random.default_rng(seed).integers(0, len(days), size=(resamples, len(days)))
         self._counts = np.stack([np.bincount(draw, minlength=len(days)) for draw in draws]).astype(np.float64)
+        self._known: dict[tuple[str, int, int], _Draws] = {}
 
     def interval(self, name: str, label: np.ndarray, score: np.ndarray) -> Interval:
         """The metric with its 95 % percentile interval."""
@@ -118,10 +135,26 @@ class DayBootstrap:
         return _interval(point, self._draws(name, label, score) - self._draws(name, label, other))
 
     def _draws(self, name: str, label: np.ndarray, score: np.ndarray) -> np.ndarray:
+        """The metric on each draw, computed once for arrays that are the same objects."""
+        key = (name, id(label), id(score))
+        if key not in self._known:
+            self._known[key] = _Draws(label, score, self._computed(name, label, score))
+        return self._known[key].metric
+
+    def _computed(self, name: str, label: np.ndarray, score: np.ndarray) -> np.ndarray:
         if not np.isfinite(score).all():
             return np.full(len(self._counts), np.nan)
         rows, metric = Scored(label, score.astype(np.float64)), METRICS[name][0]
         return np.array([metric(rows, count[self._index]) for count in self._counts])
+
+
+@dataclass(frozen=True)
+class _Draws:
+    """A metric on each draw [resamples], and the arrays that it is of: while held, no others have their ids."""
+
+    label: np.ndarray
+    score: np.ndarray
+    metric: np.ndarray
 
 
 def _interval(point: float, draws: np.ndarray) -> Interval:

@@ -45,7 +45,7 @@ def _train(request: TrainingRequest, run: TrainingRun, scratch: Path, log: Progr
     split = split_by_time(rows, request)
     log(f"read {len(rows):,} labelled rows with {len(rows.kinds)} features at version {request.features.version}")
     known = rows.where(rows.day <= split.days["validation"].end)
-    signature = _declare(request, known, run.fingerprint)
+    signature = declare(request, known, run.fingerprint)
     encoder = Encoder(signature)
     fitted = fit(request, split, known, encoder, log)
     matrix = encoder.encode_columns(split.holdout.columns())
@@ -98,7 +98,7 @@ def _train(request: TrainingRequest, run: TrainingRun, scratch: Path, log: Progr
     return replace(report, version=version)
 
 
-def _declare(request: TrainingRequest, rows: Rows, fingerprint: str) -> Signature:
+def declare(request: TrainingRequest, rows: Rows, fingerprint: str) -> Signature:
     """The signature of the features; categories in alphabetical order."""
     inputs = [
         Input(name, "numeric") if kind == "numeric" else Input(name, "categorical", _categories(rows, name))

@@ -12,9 +12,10 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from dbx_jobs.contract import Days
 from ml_platform.components.declared import declared_product
-from ml_platform.replay.arms import ARMS, MONTHLY, PLATFORM, STATIC, Scored, later_months
+from ml_platform.replay.arms import ARMS, MONTHLY, PLATFORM, STATIC, Scored
 from ml_platform.replay.decisions import DecisionRecord
 from ml_platform.replay.figures import POOLED, Period, periods
+from ml_platform.replay.monthly import later_months
 from ml_platform.replay.report import Report, write_report
 
 REASON = "log loss rose <b>from</b> 0.41 & stayed"

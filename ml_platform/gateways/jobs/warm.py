@@ -1,6 +1,7 @@
 """Runs Spark programs in processes that keep Spark: jobs on a cluster that is there already."""
 
 import os
+from collections import deque
 from collections.abc import Callable, Mapping
 from queue import LifoQueue
 from types import TracebackType
@@ -22,6 +23,9 @@ ALONE = frozenset({Program.TRAIN, Program.COMPARE})
 SHARE = 350
 """Programs that one worker runs: Sail keeps some megabytes of each, so that it would grow to several GiB in a year."""
 
+AHEAD = 20
+"""Before so many programs that are its last, a worker's successor starts: it needs seconds to import."""
+
 
 class WarmJobs:
     """Some workers, each started when it is needed, ended by `close` or with the process that owns it.
@@ -36,6 +40,7 @@ class WarmJobs:
         self._workers, self._share = workers, share
         # The last that worked works next: those that are not needed are never started.
         self._idle: LifoQueue[Worker | None] = LifoQueue()
+        self._successors: deque[Worker] = deque()
         for _ in range(workers):
             self._idle.put(None)
 
@@ -45,11 +50,18 @@ class WarmJobs:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
+    def start(self) -> None:
+        """Start the workers before they are needed: they import meanwhile."""
+        for _ in range(self._workers):
+            self._start_successor()
+
     def close(self) -> None:
         """End the workers, once they are idle; a program asked for afterwards starts another."""
         for worker in [self._idle.get() for _ in range(self._workers)]:
             _end(worker, Worker.close)
             self._idle.put(None)
+        while self._successors:
+            self._successors.pop().close()
 
     def run(self, context: Context, program: Program, request: Any) -> dict:
         """See `Jobs.run`."""
@@ -72,7 +84,9 @@ class WarmJobs:
         try:
             if worker is None or not worker.alive or worker.programs >= self._share:
                 _end(worker, Worker.close)
-                worker = Worker()
+                worker = self._successor()
+            if worker.programs == self._share - AHEAD:
+                self._start_successor()
             code = worker.run(program.value, environment)
             kept = worker
             return code
@@ -84,6 +98,15 @@ class WarmJobs:
             raise
         finally:
             self._idle.put(kept)
+
+    def _start_successor(self) -> None:
+        self._successors.append(Worker(early=True))
+
+    def _successor(self) -> Worker:
+        try:
+            return self._successors.popleft()
+        except IndexError:
+            return Worker()
 
 
 def _end(worker: Worker | None, how: Callable[[Worker], None]) -> None:

@@ -17,12 +17,15 @@ class WorkerEnded(Exception):
 
 
 class Worker:
-    """A child process; it ends when its owner closes it or ends itself, however that happens."""
+    """A child process; it ends when its owner closes it or ends itself, however that happens.
 
-    def __init__(self) -> None:
+    One that starts `early`, before there is anything to do, imports and starts meanwhile what programs need.
+    """
+
+    def __init__(self, early: bool = False) -> None:
         self._orders, theirs = socket.socketpair()
         with theirs:
-            command = [sys.executable, "-m", "dbx_jobs.worker", str(theirs.fileno())]
+            command = [sys.executable, "-m", "dbx_jobs.worker", str(theirs.fileno()), *(["early"] if early else [])]
             self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
         self._answers = self._orders.makefile("rb")
         self.programs = 0
