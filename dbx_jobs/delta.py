@@ -1,10 +1,12 @@
 """Reading and replacing partitions of Delta tables: one atomic commit, and none where the content is equal."""
 
+import json
 import random
 import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count, takewhile
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
@@ -14,7 +16,7 @@ from dbx_jobs.contract import PARTITION_COLUMN, Days
 from dbx_jobs.errors import DataError
 from dbx_jobs.fingerprint import fingerprints
 from dbx_jobs.runtime import on_a_cluster
-from dbx_jobs.storage import list_files
+from dbx_jobs.storage import has_file, list_files, read_file
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -46,7 +48,14 @@ class WriteResult:
 def table_version(spark: "SparkSession", uri: str) -> int | None:
     """The latest version of the Delta table at `uri`, None where there is no table."""
     # DESCRIBE HISTORY is not there on Sail; the log is, on every engine.
-    commits = [re.fullmatch(r"(\d{20})\.json", path) for path, _ in list_files(spark, f"{uri}/_delta_log")]
+    log = f"{uri}/_delta_log"
+    if not on_a_cluster() and (hint := read_file(log, "_last_checkpoint")):
+        checkpoint = json.loads(hint)["version"]
+        # Few commits follow a checkpoint: to look for them is quicker than to list all that ever were.
+        after = takewhile(lambda n: has_file(log, f"{n:020d}.json"), count(checkpoint))
+        if (last := max(after, default=None)) is not None:
+            return last
+    commits = [re.fullmatch(r"(\d{20})\.json", path) for path, _ in list_files(spark, log)]
     return max((int(commit[1]) for commit in commits if commit), default=None)
 
 

@@ -16,6 +16,7 @@ digit of a mean of fractions, and for which of a day's many failing values are s
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from dbx_jobs.contract import PARTITION_COLUMN, CheckReport, Expectation
@@ -24,6 +25,7 @@ from dbx_jobs.expectations_by_day import judge_days
 
 if TYPE_CHECKING:
     from great_expectations.core import ExpectationValidationResult
+    from great_expectations.core.batch_definition import BatchDefinition
     from great_expectations.execution_engine.sparkdf_execution_engine import SparkDFExecutionEngine
     from great_expectations.expectations.expectation import Expectation as GxExpectation
     from pyspark.sql import DataFrame
@@ -96,13 +98,7 @@ class _Validation:
     """Validates frames of one table with Great Expectations, in memory: no project files, no bars, no telemetry."""
 
     def __init__(self, built: "Mapping[str, GxExpectation]") -> None:
-        import great_expectations as gx
-
-        context = gx.get_context(mode="ephemeral")
-        context.variables.progress_bars = {"globally": False}  # pyright: ignore[reportAttributeAccessIssue]
-        asset = context.data_sources.add_spark("spark", persist=False).add_dataframe_asset("table")
-        self._frame = asset.add_batch_definition_whole_dataframe("whole")
-        self._built = built
+        self._frame, self._built = _any_frame(), built
 
     def engine(self, table: "DataFrame") -> "SparkDFExecutionEngine":
         """The engine of Great Expectations with `table` as its data."""
@@ -133,6 +129,17 @@ class _Validation:
             _refuse_exception(name, result)
             results[name] = result
         return results
+
+
+@cache
+def _any_frame() -> "BatchDefinition":
+    """A frame that is handed over; once a process, since a context writes out its whole configuration three times."""
+    import great_expectations as gx
+
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False}  # pyright: ignore[reportAttributeAccessIssue]
+    asset = context.data_sources.add_spark("spark", persist=False).add_dataframe_asset("table")
+    return asset.add_batch_definition_whole_dataframe("whole")
 
 
 def _build(expectation: Expectation) -> "GxExpectation":

@@ -39,6 +39,26 @@ def list_folders(uri: str) -> list[str]:
     return sorted(info.base_name for info in found if info.type == FileType.Directory)
 
 
+def has_file(uri: str, path: str) -> bool:
+    """Whether there is a file `path` in `uri`, looked up beside Sail."""
+    from pyarrow.fs import FileType
+
+    store = _store(uri)
+    return store is not None and store.get_file_info(path).type == FileType.File
+
+
+def read_file(uri: str, path: str) -> bytes | None:
+    """The content of the file `path` in `uri`, read beside Sail; None where there is none."""
+    store = _store(uri)
+    if store is None:
+        return None
+    try:
+        with store.open_input_stream(path) as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
+
+
 def _listed_by_spark(spark: "SparkSession", uri: str) -> Iterator[tuple[str, int]]:
     from pyspark.errors import AnalysisException
 
