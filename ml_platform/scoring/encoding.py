@@ -93,6 +93,20 @@ class Encoder:
             matrix[row] = self._values(record, row)
         return matrix
 
+    def encode_rows(self, rows: Sequence[Sequence[Any]]) -> np.ndarray:
+        """Encode rows that a decoder checked: first the inputs in order, each a float, a string or None."""
+        plan = self._codes
+        return np.array(
+            [
+                [
+                    NAN if value is None else value if codes is None else codes.get(value, NAN)
+                    for codes, value in zip(plan, row, strict=False)
+                ]
+                for row in rows
+            ],
+            dtype=np.float32,
+        )
+
     def encode_columns(self, columns: Mapping[str, Iterable[Any]]) -> np.ndarray:
         """Encode equally long `columns` (numpy arrays or lists; None or NaN is missing); raises as `encode_records`."""
         if absent := [name for name in self.names if name not in columns]:

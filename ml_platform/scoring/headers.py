@@ -1,49 +1,58 @@
 """The headers of the scoring contract: request ids, echoed as azmlinfsrv does, the clock and the probe's mark."""
 
+import random
 import uuid
 
-import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ml_platform.scoring.refusal import Refusal
 
 CLOCK_HEADER = "x-ml-platform-time"
 """RFC 3339: the time of the request in a replay; refused unless the endpoint declares `replay_clock`."""
 PROBE_HEADER = "x-ml-platform-probe"
 """With any value: score, but keep the request out of the inference log."""
-ECHOED = (b"x-request-id", b"x-ms-client-request-id")
+REQUEST_ID = b"x-request-id"
+ECHOED = (REQUEST_ID, b"x-ms-client-request-id")
 MAX_LENGTH = 100
 
+_random = random.Random()  # noqa: S311 - it need not be secret
 
-class RequestIds:
-    """ASGI middleware around the whole application, so that failures carry the ids too.
+Headers = list[tuple[bytes, bytes]]
 
-    Puts the id into the scope as `request_id`; answers 431 to an id of more than 100 characters.
+
+def request_ids(headers: dict[bytes, bytes]) -> Headers:
+    """The ids that an answer carries, `x-request-id` first, made up where none is given.
+
+    Raises Refusal 431 for an id of more than MAX_LENGTH characters.
     """
+    given = [(name, value) for name in ECHOED if (value := headers.get(name))]
+    for name, value in given:
+        if len(value) > MAX_LENGTH:
+            raise Refusal(431, f"{name.decode()} is longer than {MAX_LENGTH} characters")
+    return given if given and given[0][0] == REQUEST_ID else [(REQUEST_ID, _new_id()), *given]
+
+
+def _new_id() -> bytes:
+    # Not uuid4: the kernel's randomness, which nobody needs here, takes as long as the model.
+    return str(uuid.UUID(int=_random.getrandbits(128), version=4)).encode()
+
+
+class WithRequestIds:
+    """ASGI middleware around the routes: what they answer carries the ids, failures too."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The ASGI interface."""
+        """The ASGI interface; raises Refusal as `request_ids`."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = {name: value for name, value in scope["headers"] if name in ECHOED and value}
-        if too_long := [name.decode() for name, value in given.items() if len(value) > MAX_LENGTH]:
-            await _refuse(send, f"{too_long[0]} is longer than {MAX_LENGTH} characters")
-            return
-        given.setdefault(b"x-request-id", str(uuid.uuid4()).encode())
-        scope["request_id"] = given[b"x-request-id"].decode("latin-1")
+        ids = request_ids(dict(scope["headers"]))
 
         async def send_with_ids(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *given.items()]
+                message["headers"] = [*message["headers"], *ids]
             await send(message)
 
         await self._app(scope, receive, send_with_ids)
-
-
-async def _refuse(send: Send, text: str) -> None:
-    body = msgspec.json.encode({"message": text})
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": 431, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -28,12 +28,12 @@ class KeyRing:
         except ValueError as error:
             logger.error("the keys stay as they were: %s", error)
 
-    def opens(self, authorization: str) -> bool:
+    def opens(self, authorization: bytes) -> bool:
         """Whether the value of an Authorization header is `Bearer <key>`; takes equally long for every wrong key."""
-        scheme, _, key = authorization.partition(" ")
-        given = key.strip().encode()
+        scheme, _, key = authorization.partition(b" ")
+        given = key.strip()
         fits = [hmac.compare_digest(given, known) for known in self._keys]
-        return scheme.lower() == "bearer" and any(fits)
+        return scheme.lower() == b"bearer" and any(fits)
 
 
 def _read(path: Path) -> tuple[bytes, bytes]:

@@ -1,19 +1,20 @@
 """Reads the body of a scoring request into validated records, or refuses it with the field's name."""
 
 from datetime import datetime
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
-from msgspec import UNSET, Meta, Raw, UnsetType
-from starlette.exceptions import HTTPException
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from ml_platform.scoring.encoding import Input, Signature
+from ml_platform.scoring.refusal import Refusal
 
 MAX_RECORDS = 1024
 """Records in a request: a batch is scored on the event loop and must not hold up the others for long."""
 
-Record = dict[str, Any]
+Record = Struct
+"""One record of a type that `record_type` made: its inputs in the order of the signature, then its key."""
 
 _LARGEST = float(np.finfo(np.float32).max)
 _Number = Annotated[float, Meta(ge=-_LARGEST, le=_LARGEST)]
@@ -34,10 +35,11 @@ class _Envelope(msgspec.Struct):
     records: Raw | UnsetType = UNSET
     dataframe_records: Raw | UnsetType = UNSET
     dataframe_split: Raw | UnsetType = UNSET
+    inputs: Raw | UnsetType = UNSET
 
 
-def record_type(signature: Signature, primary_key: tuple[str, ...], event_time: str) -> type:
-    """The type of one record: all inputs of the model (null allowed) and the key columns (null refused).
+def record_type(signature: Signature, primary_key: tuple[str, ...], event_time: str) -> type[Record]:
+    """The type of one record, its fields in order: inputs (null allowed), then the key (null refused).
 
     Raises ValueError when a key column is also an input or the output, for then the log could not tell them apart, or
     when a column has the name of a form of batch.
@@ -47,7 +49,10 @@ def record_type(signature: Signature, primary_key: tuple[str, ...], event_time: 
         raise ValueError(f"the key columns {clash} are also inputs or the output of the model")
     if reserved := sorted({*keys, *signature.names} & set(_Envelope.__struct_fields__)):
         raise ValueError(f"columns must not be named {reserved}: a request could not be told from a batch")
-    return TypedDict("Record", {item.name: _input_type(item) for item in signature.inputs} | keys)  # type: ignore[misc]
+    types = {item.name: _input_type(item) for item in signature.inputs} | keys
+    # Columns may have names that are none in Python.
+    fields = [(f"f{n}", kind, msgspec.field(name=name)) for n, (name, kind) in enumerate(types.items())]
+    return msgspec.defstruct("Record", fields, frozen=True, gc=False)
 
 
 def _input_type(item: Input) -> Any:
@@ -58,43 +63,63 @@ def _input_type(item: Input) -> Any:
 
 
 class RecordReader:
-    """Decodes request bodies for one signature; raises HTTPException 400 (no JSON) or 422 (names the field)."""
+    """Decodes request bodies for one signature; raises Refusal 400 (no JSON) or 422 (names the field)."""
 
-    def __init__(self, record: type) -> None:
+    def __init__(self, record: type[Record]) -> None:
         batch: Any = Annotated[list[record], Meta(min_length=1, max_length=MAX_RECORDS)]
         self._batch_type = batch
         self._envelope = msgspec.json.Decoder(_Envelope)
         self._single = msgspec.json.Decoder(record)
         self._batch = msgspec.json.Decoder(batch)
         self._frame = msgspec.json.Decoder(_Frame)
+        self._inputs = msgspec.json.Decoder(dict[str, list[Any]] | list[Any])
 
     def read(self, body: bytes) -> list[Record]:
-        """The records of a body: one record, `records`, `dataframe_records` or `dataframe_split`."""
+        """The records of a body: one, `records`, or MLflow's `dataframe_records`, `dataframe_split` or `inputs`."""
         try:
-            return self._read(body)
+            try:
+                return [self._single.decode(body)]
+            except msgspec.ValidationError as error:
+                return self._read_batch(body, error)
         except msgspec.ValidationError as error:
-            raise HTTPException(422, _explain(str(error))) from error
+            raise Refusal(422, _explain(str(error))) from error
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise HTTPException(400, f"the body is not JSON that can be read: {error}") from error
+            raise Refusal(400, f"the body is not JSON that can be read: {error}") from error
 
-    def _read(self, body: bytes) -> list[Record]:
+    def _read_batch(self, body: bytes, no_record: msgspec.ValidationError) -> list[Record]:
         envelope = self._envelope.decode(body)
         if envelope.records is not UNSET:
             return self._batch.decode(envelope.records)
         if envelope.dataframe_records is not UNSET:
             return self._batch.decode(envelope.dataframe_records)
         if envelope.dataframe_split is not UNSET:
-            return msgspec.convert(_rows(self._frame.decode(envelope.dataframe_split)), self._batch_type)
-        return [self._single.decode(body)]
+            frame = self._frame.decode(envelope.dataframe_split)
+            return self._converted(_rows(frame, "dataframe_split"))
+        if envelope.inputs is not UNSET:
+            return self._converted(self._inputs_of(envelope.inputs))
+        raise no_record
+
+    def _inputs_of(self, raw: Raw) -> list[Any]:
+        """MLflow's `inputs`: a list of records, or the columns by name."""
+        found = self._inputs.decode(raw)
+        if isinstance(found, list):
+            return found
+        lengths = {len(values) for values in found.values()}
+        if len(lengths) > 1:
+            raise msgspec.ValidationError(f"Columns of {sorted(lengths)} values - at `$.inputs`")
+        return [dict(zip(found, values, strict=True)) for values in zip(*found.values(), strict=True)]
+
+    def _converted(self, rows: list[Any]) -> list[Record]:
+        return msgspec.convert(rows, self._batch_type)
 
 
-def _rows(frame: _Frame) -> list[Record]:
+def _rows(frame: _Frame, form: str) -> list[dict[str, Any]]:
     if len(set(frame.columns)) != len(frame.columns):
-        raise msgspec.ValidationError("Column named twice - at `$.dataframe_split.columns`")
+        raise msgspec.ValidationError(f"Column named twice - at `$.{form}.columns`")
     for index, values in enumerate(frame.data):
         if len(values) != len(frame.columns):
             raise msgspec.ValidationError(
-                f"Expected {len(frame.columns)} values, got {len(values)} - at `$.dataframe_split.data[{index}]`"
+                f"Expected {len(frame.columns)} values, got {len(values)} - at `$.{form}.data[{index}]`"
             )
     return [dict(zip(frame.columns, values, strict=True)) for values in frame.data]
 

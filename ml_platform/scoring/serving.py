@@ -1,13 +1,17 @@
 """One model version made ready to answer: loaded, checked, with its reader of records and its documents."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import onnxruntime.capi.onnxruntime_pybind11_state as ort_errors
+from msgspec.structs import astuple
 
 from ml_platform.scoring.encoding import Encoder, Signature
+from ml_platform.scoring.inference_log import Collection, log_heads
 from ml_platform.scoring.openapi import openapi_document
 from ml_platform.scoring.pyfunc import ServingModel
 from ml_platform.scoring.records import Record, RecordReader, record_type
@@ -36,16 +40,17 @@ class Serving:
     encoder: Encoder
     reader: RecordReader
     log_root: Path
+    log_heads: Mapping[Collection, bytes]
     openapi: bytes
 
     @property
     def key_columns(self) -> tuple[str, ...]:
-        """The business key of a record: primary key, then event time."""
+        """The business key of a record: primary key, then event time; the last fields of a record."""
         return (*self.declared.endpoint.primary_key, self.declared.endpoint.event_time)
 
     def score(self, records: list[Record]) -> list[float]:
         """Probabilities [n] of validated records."""
-        return self.model.score_matrix(self.encoder.encode_records(records)).tolist()
+        return self.model.score_matrix(self.encoder.encode_rows([astuple(record) for record in records])).tolist()
 
 
 def load_serving(declared: Declared) -> Serving:
@@ -62,6 +67,7 @@ def load_serving(declared: Declared) -> Serving:
             encoder=encoder,
             reader=RecordReader(record),
             log_root=local_path(declared.inference_log),
+            log_heads=log_heads(declared),
             openapi=openapi_document(endpoint, model.signature, record),
         )
     except (OSError, ValueError, LookupError, TypeError, RuntimeError, *_ONNX_ERRORS) as error:
@@ -69,7 +75,7 @@ def load_serving(declared: Declared) -> Serving:
         raise ModelRefused(f"{where} cannot be served: {error}") from error
 
 
-def example_records(signature: Signature) -> list[Record]:
+def example_records(signature: Signature) -> list[dict[str, Any]]:
     """Two records that any model must score: zeros with each first category, and one with every value missing."""
     present = {i.name: 0.0 if i.kind == "numeric" else next(iter(i.categories), None) for i in signature.inputs}
     return [present, dict.fromkeys(signature.names)]
