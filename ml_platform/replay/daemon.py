@@ -38,6 +38,7 @@ class Daemon:
         logging.getLogger("dagster").setLevel(logging.CRITICAL)
         end_abandoned(instance)
         self.instance = instance
+        self._news = True
         self._repository = definitions.get_repository_def()
         self.runs = Runs(instance, self._repository, tell)
         running = [s for s in self._repository.sensor_defs if s.default_status == dg.DefaultSensorStatus.RUNNING]
@@ -62,6 +63,7 @@ class Daemon:
         """
         made: list[Made] = []
         busy: list[Made] = []
+        self._news = True
         awake = [sensor for sensor in self._outside if sensor.name not in leave_out]
         for _ in range(rounds):
             # Files first: what they change is what the others wait for.
@@ -73,7 +75,7 @@ class Daemon:
             if awake:
                 continue
             for sensor in self._inside:
-                busy += (asked := self._tick([sensor]))
+                busy += (asked := self._tick([sensor]) if self._is_due(sensor) else [])
                 made += asked
                 if any(map(enough, asked)):
                     return made
@@ -83,6 +85,21 @@ class Daemon:
             f"The sensors do not come to rest in {rounds} rounds; in the last one "
             + "; ".join(str(run) for run in busy[:5])
         )
+
+    def _is_due(self, sensor: dg.SensorDefinition) -> bool:
+        """Whether to tick one from inside: conditions say the same until something is made that has followers."""
+        if not isinstance(sensor, dg.AutomationConditionSensorDefinition):
+            return True
+        due, self._news = self._news, False
+        return due
+
+    def _is_followed(self, made: Made) -> bool:
+        """Whether a run may have made a condition true: what it made, or left unmade, is read by what has one."""
+        graph = self._repository.asset_graph
+        followers = (
+            child for name in made.assets for child in graph.get(dg.AssetKey.from_user_string(name)).child_keys
+        )
+        return not made.success or not made.assets or any(graph.get(key).automation_condition for key in followers)
 
     def tick(self, name: str) -> list[Made]:
         """Tick one sensor, whether it is left or not."""
@@ -119,6 +136,7 @@ class Daemon:
             if found.cursor and found.cursor != cursor:
                 cursors[key] = found.cursor
         made = self.runs.make(asked)
+        self._news |= any(map(self._is_followed, made))
         if cursors:
             self.instance.daemon_cursor_storage.set_cursor_values(cursors)
         return made

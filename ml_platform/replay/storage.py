@@ -135,6 +135,7 @@ class _Event(threading.local):
         self.last: dg.EventLogEntry | None = None
         self.row: dict[str, Any] = {}
         self.run_is_written = False
+        self.index_is_read = False
 
 
 class _Nothing:
@@ -194,9 +195,27 @@ class KeptEventLog(SqliteEventLogStorage):
         """See SqliteEventLogStorage."""
         if self._event.run_is_written:
             return nullcontext(_Nothing())
+        if self._event.index_is_read:
+            return self.index_connection()
         if run_id:
             self._write(run_id)
         return super().run_connection(run_id)
+
+    def get_records_for_run(
+        self,
+        run_id: str,
+        cursor: str | None = None,
+        of_type: dg.DagsterEventType | set[dg.DagsterEventType] | None = None,
+        limit: int | None = None,
+        ascending: bool = True,
+    ) -> Any:
+        """See SqlEventLogStorage. What the index has as well is read there: one file instead of one a run."""
+        kinds = {of_type} if isinstance(of_type, dg.DagsterEventType) else set(of_type or ())
+        self._event.index_is_read = bool(kinds) and kinds <= INDEXED and cursor is None
+        try:
+            return super().get_records_for_run(run_id, cursor, of_type, limit, ascending)
+        finally:
+            self._event.index_is_read = False
 
     def dispose(self) -> None:
         """See SqliteEventLogStorage."""

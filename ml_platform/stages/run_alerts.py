@@ -28,17 +28,18 @@ _WEIGHED = ("champion", "matured_labels", "next_allowed")
 
 _NAMED = 5
 _READ = {
-    dg.DagsterEventType.STEP_FAILURE,
-    dg.DagsterEventType.RUN_FAILURE,
     dg.DagsterEventType.ASSET_CHECK_EVALUATION,
     dg.DagsterEventType.ASSET_OBSERVATION,
     dg.DagsterEventType.ASSET_MATERIALIZATION,
 }
+_READ_OF_A_FAILURE = _READ | {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE}
 
 
 def alerts_of(instance: dg.DagsterInstance, record: dg.RunRecord, ui: str) -> list[Alert]:
     """The alerts of an ended run. A failure that a refusal or a failed check explains is told by that alone."""
-    events = [r.event_log_entry for r in instance.get_records_for_run(record.dagster_run.run_id, of_type=_READ).records]
+    run = record.dagster_run
+    kinds = _READ_OF_A_FAILURE if run.status == dg.DagsterRunStatus.FAILURE else _READ
+    events = [found.event_log_entry for found in instance.get_records_for_run(run.run_id, of_type=kinds).records]
     told = _Run(record, events, ui, instance.run_retries_enabled)
     return [*told.refusals(), *told.failed_checks(), *told.decisions(), *told.failure()]
 
