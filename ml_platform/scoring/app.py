@@ -32,10 +32,7 @@ logger = logging.getLogger(__name__)
 
 
 class ScoringApp:
-    """POST /score without a framework, whose handling of a request takes longer than the model; the rest by `others`.
-
-    Comes to 60 in the place of 100 microseconds a request (docs/adr/0008-scoring-server.md).
-    """
+    """POST /score without a framework, which takes longer for a request than the model; the rest by `others`."""
 
     def __init__(self, host: Host, others: ASGIApp) -> None:
         self._host, self._others = host, others

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,10 @@ def reports(pipes: PipesContext) -> dict[str, Any]:
 
 def names_itself(_: PipesContext) -> dict[str, Any]:
     return {"process": os.getpid()}
+
+
+def knows_what_it_imported(_: PipesContext) -> dict[str, Any]:
+    return {"process": os.getpid(), "had_imported": "great_expectations" in sys.modules}
 
 
 def prints(_: PipesContext) -> dict[str, Any]:
@@ -70,7 +75,18 @@ def meets(_: PipesContext) -> dict[str, Any]:
 
 WAYS = {
     way.__name__: way
-    for way in (reports, names_itself, prints, leaves_things, looks_around, refuses, dies, works_on, meets)
+    for way in (
+        reports,
+        names_itself,
+        knows_what_it_imported,
+        prints,
+        leaves_things,
+        looks_around,
+        refuses,
+        dies,
+        works_on,
+        meets,
+    )
 }
 
 

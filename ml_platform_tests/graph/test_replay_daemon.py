@@ -236,3 +236,37 @@ def test_what_a_quick_instance_wrote_is_there_for_dagsters_own(
         assert {run.run_id for run in own.get_runs()} == {run.run_id for run in made}
         steps = own.get_records_for_run(made[0].run_id, of_type=dg.DagsterEventType.STEP_SUCCESS).records
     assert [record.event_log_entry.step_key for record in steps] == ["lake"]
+
+
+def test_conditions_are_looked_at_again_only_after_something_that_they_follow(
+    toy: Toy, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[str] = []
+    evaluate = Daemon._evaluate
+
+    def evaluated(self: Daemon, sensor: dg.SensorDefinition, cursor: str | None) -> object:
+        looks.append(sensor.name)
+        return evaluate(self, sensor, cursor)
+
+    monkeypatch.setattr(Daemon, "_evaluate", evaluated)
+    daemon = Daemon(instance, toy.definitions)
+    toy.landed = {"2013-01-03": "a"}
+    made = daemon.settle()
+    assert [run.assets for run in made] == [("lake",), ("features",)]
+    # After the lake there is news; after the features, which nothing follows, there is none.
+    assert looks == ["conditions", "landing", "conditions", "landing", "landing"]
+    looks.clear()
+    daemon.settle()
+    assert looks.count("conditions") == 1
+
+
+def test_events_that_the_index_has_too_are_those_of_the_run(toy: Toy, instance: dg.DagsterInstance) -> None:
+    toy.landed, toy.refused = {"2013-01-03/2013-01-04": "a"}, {"2013-01-04"}
+    (run,) = Daemon(instance, toy.definitions).settle()
+    every = instance.all_logs(run.run_id)
+    for kinds in (
+        {dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED},
+        {dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.STEP_FAILURE},
+    ):
+        found = [r.event_log_entry for r in instance.get_records_for_run(run.run_id, of_type=kinds).records]
+        assert found == [entry for entry in every if entry.dagster_event_type in kinds] != []

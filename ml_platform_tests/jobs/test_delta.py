@@ -170,3 +170,15 @@ def test_minus_zero_and_zero_have_one_fingerprint(sail: SparkSession) -> None:
 def test_several_frames_are_told_apart_in_one_query(sail: SparkSession) -> None:
     one, other = sail.sql("SELECT 1 AS a UNION ALL SELECT 2"), sail.sql("SELECT 'x' AS b")
     assert fingerprints([(one, one.schema), (other, other.schema)], None, [None]) == [contents(one), contents(other)]
+
+
+def test_the_version_of_a_table_with_checkpoints_is_its_last(sail: SparkSession, uri: str, tmp_path: Path) -> None:
+    for n in range(12):
+        write_partitions(sail, rows(sail, (n, "row", DAYS[0])), uri, DAYS[:1])
+        assert table_version(sail, uri) == n + 1
+    log = tmp_path / "table" / "_delta_log"
+    assert (log / "_last_checkpoint").exists()
+    # A hint that is older than what was cleaned up: the log itself is asked.
+    (log / "_last_checkpoint").write_text('{"version": 3}')
+    (log / f"{3:020d}.json").unlink()
+    assert table_version(sail, uri) == 12

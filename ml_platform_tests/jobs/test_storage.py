@@ -6,6 +6,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from dbx_jobs.errors import DataError
+from dbx_jobs.runtime import materialized
 from dbx_jobs.storage import list_files, list_folders
 
 
@@ -36,3 +37,11 @@ def test_what_is_not_there_has_no_files(sail: SparkSession, folder: Path):
 def test_a_uri_whose_file_names_the_engines_write_differently_is_refused(sail: SparkSession, folder: Path):
     with pytest.raises(DataError, match="spaces or special characters"):
         list_files(sail, (folder / "two words").as_uri())
+
+
+def test_a_materialized_frame_keeps_rows_and_columns_also_when_it_is_empty(sail: SparkSession) -> None:
+    frame = sail.sql("SELECT 1 AS n, DATE'2013-01-01' AS day, CAST(NULL AS timestamp) AS at, ARRAY(1.5D) AS xs")
+    for wanted in (frame, frame.where("n > 1")):
+        with materialized(sail, wanted) as kept:
+            assert kept.collect() == wanted.collect()
+            assert [(f.name, f.dataType) for f in kept.schema] == [(f.name, f.dataType) for f in frame.schema]

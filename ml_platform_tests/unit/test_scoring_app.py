@@ -1,5 +1,6 @@
 """The scoring contract, on the application in this process."""
 
+import asyncio
 import json
 import time
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
+from starlette.types import Message
 
 from ml_platform.scoring.app import MAX_BODY_BYTES, create_app
 from ml_platform.scoring.headers import CLOCK_HEADER, PROBE_HEADER
@@ -59,7 +61,9 @@ def logged(directory: Path, collection: str) -> list[dict[str, Any]]:
 
 def test_one_record_and_every_form_of_batch_get_the_same_probability(client: TestClient) -> None:
     frame = {"columns": list(RECORD), "index": [7], "data": [list(RECORD.values())]}
-    for body in (RECORD, {"records": [RECORD]}, {"dataframe_records": [RECORD]}, {"dataframe_split": frame}):
+    columns = {name: [value] for name, value in RECORD.items()}
+    batches = [{"records": [RECORD]}, {"dataframe_records": [RECORD]}, {"dataframe_split": frame}]
+    for body in (RECORD, *batches, {"inputs": [RECORD]}, {"inputs": columns}):
         answer = client.post("/score", json=body, headers={"x-request-id": "abc"}).json()
         assert answer == {
             "predictions": [{"id": "abc_0", "probability": pytest.approx(probability(1.5, 1), abs=1e-6)}],
@@ -134,6 +138,9 @@ def test_a_missing_field_is_refused_by_its_name(client: TestClient, field: str) 
         (b'{"records": null}', 422),
         (b'{"dataframe_split": {"columns": ["a", "a"], "data": [[1, 2]]}}', 422),
         (b'{"dataframe_split": {"columns": ["a"], "data": [[1, 2]]}}', 422),
+        (b'{"inputs": {"a": [1], "b": [1, 2]}}', 422),
+        (b'{"inputs": {}}', 422),
+        (b'{"inputs": 7}', 422),
         (json.dumps({"records": [RECORD] * (MAX_RECORDS + 1)}).encode(), 422),
         (b" " * (MAX_BODY_BYTES + 1), 413),
     ],
@@ -241,3 +248,30 @@ def test_keys_that_others_can_read_are_refused(tmp_path: Path) -> None:
     (tmp_path / KEYS_FILE).chmod(0o644)
     with pytest.raises(ValueError, match="0600"):
         Host(tmp_path, port=0)
+
+
+def test_a_body_that_does_not_come_to_its_end_is_given_up(endpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ml_platform.scoring.app.BODY_SECONDS", 0.05)
+    parts: list[Message] = [{"type": "http.request", "body": b'{"carrier":', "more_body": True}]
+    answer: list[Message] = []
+
+    async def receive() -> Message:
+        if not parts:
+            await asyncio.Event().wait()
+        return parts.pop()
+
+    async def send(message: Message) -> None:
+        answer.append(message)
+
+    async def ask() -> None:
+        host = Host(endpoint, port=0)
+        await host.start()
+        headers = [(b"authorization", b"Bearer first-key"), (b"content-type", b"application/json")]
+        scope = {"type": "http", "method": "POST", "path": "/score", "headers": headers}
+        await create_app(host)(scope, receive, send)
+        host.log.close()
+
+    asyncio.run(ask())
+    assert answer[0]["status"] == 408
+    assert (b"connection", b"close") in answer[0]["headers"]
+    assert "did not come" in json.loads(answer[1]["body"])["message"]

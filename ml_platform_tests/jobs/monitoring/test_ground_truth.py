@@ -10,7 +10,7 @@ from pyspark.sql import SparkSession
 
 from dbx_jobs.contract import Days
 from dbx_jobs.errors import DataError
-from dbx_jobs.jobs.ground_truth import build_ground_truth
+from dbx_jobs.jobs.ground_truth import build_ground_truth, read_watermark
 from dbx_jobs.jobs.inference_log import build_log
 from ml_platform_tests.jobs.monitoring import collected
 from ml_platform_tests.jobs.monitoring.lake import Lake, each_day
@@ -123,3 +123,11 @@ def test_a_day_whose_labels_are_missing_is_not_final_however_late_it_is(sail: Sp
     found = build_ground_truth(sail, small.truth_request(day)).extra[day.start]
     assert (found["predictions"], found["labelled"], found["final"]) == (len(small.rows), 0, False)
     assert not small.read("truth")["final"].any()
+
+
+def test_the_watermark_is_the_latest_event_of_all_days_where_none_of_those_asked_for_has_come(
+    sail: SparkSession, done: Lake
+):
+    latest = done.read("features")["sched_dep_at"].max()
+    for day in ("2013-04-01", "2013-04-04", "2013-05-01"):
+        assert read_watermark(sail, done.truth_request(Days(day, day))) == latest.floor("s")
