@@ -228,13 +228,14 @@ def test_as_many_programs_run_at_once_as_there_are_workers(tmp_path: Path, monke
 
 def test_a_worker_s_successor_is_ready_before_its_last_program(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("ml_platform.gateways.jobs.warm.AHEAD", 1)
+    others = {process.pid for process in psutil.Process().children()}
     with WarmJobs(share=2) as jobs:
         place = Place(jobs, monkeypatch)
         first = place.run("knows_what_it_imported")
         place.run("reports")
         third = place.run("knows_what_it_imported")
         assert first["process"] != third["process"]
-        workers = [process.pid for process in psutil.Process().children()]
+        workers = {process.pid for process in psutil.Process().children()} - others
     assert (first["had_imported"], third["had_imported"]) == (False, True)
     assert third["process"] in workers
     assert not any(map(psutil.pid_exists, workers))
