@@ -165,8 +165,10 @@ def deployment(settings: Settings, module: str) -> Iterator[Deployment]:
 
 def jobs_of(worker: psutil.Process) -> list[psutil.Process]:
     """The programs that a worker waits for; its other children copy its output into files."""
-    found = []
-    for child in worker.children():
+    found, children = [], []
+    with suppress(psutil.NoSuchProcess):
+        children = worker.children()
+    for child in children:
         with suppress(psutil.NoSuchProcess):
             command = child.cmdline()
             found += [child] if command[1:2] == ["-m"] else []
