@@ -5,7 +5,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 from starlette.applications import Starlette
@@ -15,7 +15,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ml_platform.scoring.headers import CLOCK_HEADER, PROBE_HEADER, Headers, WithRequestIds, request_ids
+from ml_platform.scoring.headers import CLOCK_HEADER, PROBE_HEADER, Headers, request_ids, sender_with
 from ml_platform.scoring.host import Host
 from ml_platform.scoring.inference_log import Exchange
 from ml_platform.scoring.refusal import Refusal
@@ -27,6 +27,9 @@ BODY_SECONDS = 10.0
 """For the rest of a body that does not come with its headers."""
 _CLOCK, _PROBE = CLOCK_HEADER.encode(), PROBE_HEADER.encode()
 _JSON = (b"content-type", b"application/json")
+_FAILED = b'{"message":"the host failed; its log says why"}'
+
+Body = TypeVar("Body", bytes, bytearray)
 
 logger = logging.getLogger(__name__)
 
@@ -38,24 +41,28 @@ class ScoringApp:
         self._host, self._others = host, others
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The ASGI interface."""
+        """The ASGI interface: every answer carries the request's ids, failures too."""
+        if scope["type"] != "http":
+            await self._others(scope, receive, send)
+            return
+        headers: dict[bytes, bytes] = dict(scope["headers"])
         ids: Headers = []
         try:
-            if scope["type"] != "http" or scope["path"] != SCORE:
-                await self._others(scope, receive, send)
-                return
-            headers = dict(scope["headers"])
             ids = request_ids(headers)
-            status, body, more = 200, await self._score(scope["method"], headers, ids[0][1], receive), {}
+            if scope["path"] == SCORE:
+                answer = await self._score(scope["method"], headers, ids[0][1], receive)
+                await _send(send, 200, answer, ids)
+                return
         except Refusal as refusal:
-            status, body, more = refusal.status, msgspec.json.encode({"message": refusal.message}), refusal.headers
+            extra = [(name.encode(), value.encode()) for name, value in refusal.headers.items()]
+            await _send(send, refusal.status, msgspec.json.encode({"message": refusal.message}), [*ids, *extra])
+            return
         except Exception:
+            # The caller is told nothing of what went wrong; whoever runs the host finds it in its log.
             logger.exception("a request failed")
-            status, body, more = 500, b'{"message":"the host failed; its log says why"}', {}
-        extra = [(name.encode(), value.encode()) for name, value in more.items()]
-        start = [_JSON, (b"content-length", b"%d" % len(body)), *ids, *extra]
-        await send({"type": "http.response.start", "status": status, "headers": start})
-        await send({"type": "http.response.body", "body": body})
+            await _send(send, 500, _FAILED, ids)
+            return
+        await self._others(scope, receive, sender_with(send, ids))
 
     async def _score(self, method: str, headers: dict[bytes, bytes], request_id: bytes, receive: Receive) -> bytes:
         if method != "POST":
@@ -124,7 +131,13 @@ def create_app(host: Host) -> ASGIApp:
         Route("/openapi.json", others.openapi),
     ]
     handlers = {HTTPException: _refuse, Refusal: _refuse, 500: _fail}
-    return ScoringApp(host, WithRequestIds(Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)))
+    return ScoringApp(host, Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan))
+
+
+async def _send(send: Send, status: int, body: bytes, headers: Headers) -> None:
+    start = [_JSON, (b"content-length", b"%d" % len(body)), *headers]
+    await send({"type": "http.response.start", "status": status, "headers": start})
+    await send({"type": "http.response.body", "body": body})
 
 
 def _serving(host: Host) -> Serving:
@@ -149,21 +162,22 @@ def _require_json(headers: dict[bytes, bytes]) -> None:
 async def _read_body(receive: Receive) -> bytes:
     message = await receive()
     if message["type"] == "http.request" and not message.get("more_body"):
-        return _bounded(message["body"])
+        return _bounded(message.get("body", b""))
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            body = b""
+            body = bytearray()
             while message["type"] == "http.request":
-                body = _bounded(body + message.get("body", b""))
+                body += message.get("body", b"")
+                _bounded(body)
                 if not message.get("more_body"):
-                    return body
+                    return bytes(body)
                 message = await receive()
     except TimeoutError as error:
         raise Refusal(408, f"the body did not come within {BODY_SECONDS:.0f} s", {"connection": "close"}) from error
     raise Refusal(400, "the caller went away before its request was complete")
 
 
-def _bounded(body: bytes) -> bytes:
+def _bounded(body: Body) -> Body:
     if len(body) > MAX_BODY_BYTES:
         raise Refusal(413, f"the body is larger than {MAX_BODY_BYTES} bytes; send smaller batches")
     return body
@@ -194,4 +208,4 @@ async def _refuse(request: Request, error: Exception) -> Response:
 
 
 async def _fail(request: Request, error: Exception) -> Response:
-    return _json({"message": "the host failed; its log says why"}, 500)
+    return Response(_FAILED, 500, media_type="application/json")

@@ -3,7 +3,7 @@
 import random
 import uuid
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Send
 
 from ml_platform.scoring.refusal import Refusal
 
@@ -15,7 +15,7 @@ REQUEST_ID = b"x-request-id"
 ECHOED = (REQUEST_ID, b"x-ms-client-request-id")
 MAX_LENGTH = 100
 
-_random = random.Random()  # noqa: S311 - it need not be secret
+_random = random.Random()
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -37,22 +37,12 @@ def _new_id() -> bytes:
     return str(uuid.UUID(int=_random.getrandbits(128), version=4)).encode()
 
 
-class WithRequestIds:
-    """ASGI middleware around the routes: what they answer carries the ids, failures too."""
+def sender_with(send: Send, headers: Headers) -> Send:
+    """`send`, with `headers` added to the answer."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    async def send_with(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], *headers]
+        await send(message)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The ASGI interface; raises Refusal as `request_ids`."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        ids = request_ids(dict(scope["headers"]))
-
-        async def send_with_ids(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *ids]
-            await send(message)
-
-        await self._app(scope, receive, send_with_ids)
+    return send_with

@@ -93,10 +93,9 @@ class RecordReader:
         if envelope.dataframe_records is not UNSET:
             return self._batch.decode(envelope.dataframe_records)
         if envelope.dataframe_split is not UNSET:
-            frame = self._frame.decode(envelope.dataframe_split)
-            return self._converted(_rows(frame, "dataframe_split"))
+            return msgspec.convert(_rows(self._frame.decode(envelope.dataframe_split)), self._batch_type)
         if envelope.inputs is not UNSET:
-            return self._converted(self._inputs_of(envelope.inputs))
+            return msgspec.convert(self._inputs_of(envelope.inputs), self._batch_type)
         raise no_record
 
     def _inputs_of(self, raw: Raw) -> list[Any]:
@@ -109,17 +108,14 @@ class RecordReader:
             raise msgspec.ValidationError(f"Columns of {sorted(lengths)} values - at `$.inputs`")
         return [dict(zip(found, values, strict=True)) for values in zip(*found.values(), strict=True)]
 
-    def _converted(self, rows: list[Any]) -> list[Record]:
-        return msgspec.convert(rows, self._batch_type)
 
-
-def _rows(frame: _Frame, form: str) -> list[dict[str, Any]]:
+def _rows(frame: _Frame) -> list[dict[str, Any]]:
     if len(set(frame.columns)) != len(frame.columns):
-        raise msgspec.ValidationError(f"Column named twice - at `$.{form}.columns`")
+        raise msgspec.ValidationError("Column named twice - at `$.dataframe_split.columns`")
     for index, values in enumerate(frame.data):
         if len(values) != len(frame.columns):
             raise msgspec.ValidationError(
-                f"Expected {len(frame.columns)} values, got {len(values)} - at `$.{form}.data[{index}]`"
+                f"Expected {len(frame.columns)} values, got {len(values)} - at `$.dataframe_split.data[{index}]`"
             )
     return [dict(zip(frame.columns, values, strict=True)) for values in frame.data]
 

@@ -65,6 +65,8 @@ VALUES = st.fixed_dictionaries(
 def test_records_and_columns_encode_alike(records: list[dict]):
     columns = {name: [record[name] for record in records] for name in SIGNATURE.names}
     assert_equal(ENCODER.encode_records(records), ENCODER.encode_columns(columns))
+    rows = [[*(record[name] for name in SIGNATURE.names), "its key"] for record in records]
+    assert_equal(ENCODER.encode_rows(rows), ENCODER.encode_records(records))
 
 
 def test_numpy_columns_of_every_number_type_encode_alike():

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
-from starlette.types import Message
+from starlette.types import Message, Receive, Scope, Send
 
 from ml_platform.scoring.app import MAX_BODY_BYTES, create_app
 from ml_platform.scoring.headers import CLOCK_HEADER, PROBE_HEADER
@@ -275,3 +275,29 @@ def test_a_body_that_does_not_come_to_its_end_is_given_up(endpoint: Path, monkey
     assert answer[0]["status"] == 408
     assert (b"connection", b"close") in answer[0]["headers"]
     assert "did not come" in json.loads(answer[1]["body"])["message"]
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "/score"), ("GET", "/openapi.json")])
+def test_what_fails_is_answered_once_as_a_failure_of_the_host_with_the_ids(
+    endpoint: Path, monkeypatch: pytest.MonkeyPatch, method: str, path: str
+) -> None:
+    def fails(_: Host) -> None:
+        raise RuntimeError("what no caller may read")
+
+    monkeypatch.setattr("ml_platform.scoring.app._serving", fails)
+    sent: list[Message] = []
+    with client_of(endpoint) as client:
+        app, headers = client.app, {"x-request-id": "abc"}
+
+        async def noted(scope: Scope, receive: Receive, send: Send) -> None:
+            async def note(message: Message) -> None:
+                sent.append(message)
+                await send(message)
+
+            await app(scope, receive, note)
+
+        client._transport.app = noted  # pyright: ignore
+        answer = client.request(method, path, json=RECORD, headers=headers)
+    assert (answer.status_code, answer.headers["x-request-id"]) == (500, "abc")
+    assert answer.json() == {"message": "the host failed; its log says why"}
+    assert [message["type"] for message in sent].count("http.response.start") == 1

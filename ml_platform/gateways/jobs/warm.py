@@ -28,7 +28,7 @@ AHEAD = 20
 
 
 class WarmJobs:
-    """Some workers, each started when it is needed, ended by `close` or with the process that owns it.
+    """Some workers, each started when it is needed or by `start`, ended by `close` or with the process that owns it.
 
     A worker imports a module once, so that code that changes meanwhile is not seen: for the life of one command, not of
     a code location. Programs that are asked for when all workers are busy wait. What a program finds is its own: its
