@@ -109,6 +109,7 @@ def test_a_day_without_rows_is_reported_and_ends_empty(sail: SparkSession, lake:
         ("SELECT 'x' AS event_id, day, at FROM events", "primary key \\['event_id'\\] is not unique: \\('x',\\)"),
         ("SELECT nullif(id, 3) AS event_id, day, at FROM events", "'event_id' is null in 1 rows"),
         ("SELECT id AS event_id, at FROM events", "gives no column 'day'"),
+        ("SELECT * FROM (SELECT id AS event_id, at FROM events)", "gives no column 'day'"),
         ("SELECT id AS event_id, day FROM events", "gives no column 'at'"),
         ("SELECT id AS event_id, day, CAST(at AS STRING) AS at FROM events", "'at' is of type string, not timestamp"),
         ("SELECT id AS event_id, CAST(NULL AS DATE) AS day, at FROM events", "'day' is null in 30 rows"),
