@@ -239,3 +239,14 @@ def test_a_worker_s_successor_is_ready_before_its_last_program(monkeypatch: pyte
     assert (first["had_imported"], third["had_imported"]) == (False, True)
     assert third["process"] in workers
     assert not any(map(psutil.pid_exists, workers))
+
+
+def test_a_worker_that_died_before_its_first_program_is_replaced_without_a_failure(monkeypatch: pytest.MonkeyPatch):
+    others = {process.pid for process in psutil.Process().children()}
+    with WarmJobs() as jobs:
+        jobs.start()
+        (early,) = (process for process in psutil.Process().children() if process.pid not in others)
+        early.kill()
+        until(lambda: early.status() == psutil.STATUS_ZOMBIE)
+        assert Place(jobs, monkeypatch).run("names_itself")["process"] != early.pid
+    assert not psutil.pid_exists(early.pid)

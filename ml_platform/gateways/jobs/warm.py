@@ -104,9 +104,11 @@ class WarmJobs:
 
     def _successor(self) -> Worker:
         try:
-            return self._successors.popleft()
+            while not (worker := self._successors.popleft()).alive:
+                worker.close()
         except IndexError:
             return Worker()
+        return worker
 
 
 def _end(worker: Worker | None, how: Callable[[Worker], None]) -> None:
