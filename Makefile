@@ -6,7 +6,7 @@ export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test test-loop check check-assets bench clean
+.PHONY: help demo dev test test-loop check check-assets bench bench-serving clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -41,6 +41,9 @@ check-assets: $(VENV)/.dev ## make a small lake of real days and evaluate the as
 bench: $(VENV)/.dev ## measure: every figure against a peer or a limit in the same run
 	$(BIN)/python -m benchmarks.model_quality
 	$(BIN)/python -m benchmarks.lake_and_features
+
+bench-serving: $(VENV)/.dev ## measure the scoring server against others; needs wrk and what make demo made
+	$(BIN)/python -m benchmarks.serving $(ARGS)
 
 clean: ## remove the environment and everything that was made
 	rm -rf $(VENV) .ml_platform *.egg-info

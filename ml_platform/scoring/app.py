@@ -1,35 +1,37 @@
-"""The HTTP face of an endpoint: scoring, health and its OpenAPI document, in the manner of azmlinfsrv."""
+"""The HTTP face of an endpoint, in the manner of azmlinfsrv and of the managed front end before it."""
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from datetime import UTC, datetime
-from typing import Annotated, TypeVar
+from time import thread_time
+from typing import Annotated
 
 import msgspec
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ml_platform.scoring.headers import CLOCK_HEADER, PROBE_HEADER, Headers, request_ids, sender_with
+from ml_platform.scoring.bodies import Bodies
+from ml_platform.scoring.headers import (
+    CLOCK_HEADER,
+    DEPLOYMENT_HEADER,
+    PROBE_HEADER,
+    Headers,
+    request_ids,
+    sender_with,
+)
 from ml_platform.scoring.host import Host
 from ml_platform.scoring.inference_log import Exchange
+from ml_platform.scoring.mirror import Mirror
+from ml_platform.scoring.others import FAILED, other_routes
+from ml_platform.scoring.records import Record
 from ml_platform.scoring.refusal import Refusal
-from ml_platform.scoring.serving import Serving
+from ml_platform.scoring.serving import NoProbability, Serving
 
 SCORE = "/score"
-MAX_BODY_BYTES = 2 * 1024 * 1024
-BODY_SECONDS = 10.0
-"""For the rest of a body that does not come with its headers."""
-_CLOCK, _PROBE = CLOCK_HEADER.encode(), PROBE_HEADER.encode()
+_CLOCK, _PROBE, _DEPLOYMENT = CLOCK_HEADER.encode(), PROBE_HEADER.encode(), DEPLOYMENT_HEADER.encode()
 _JSON = (b"content-type", b"application/json")
-_FAILED = b'{"message":"the host failed; its log says why"}'
-
-Body = TypeVar("Body", bytes, bytearray)
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +41,7 @@ class ScoringApp:
 
     def __init__(self, host: Host, others: ASGIApp) -> None:
         self._host, self._others = host, others
+        self._bodies, self._mirror = Bodies(), Mirror(host.measures)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI interface: every answer carries the request's ids, failures too."""
@@ -50,162 +53,106 @@ class ScoringApp:
         try:
             ids = request_ids(headers)
             if scope["path"] == SCORE:
-                answer = await self._score(scope["method"], headers, ids[0][1], receive)
-                await _send(send, 200, answer, ids)
+                serving, answer = await self._score(scope["method"], headers, ids[0][1], receive)
+                ids.append(serving.header)
+                await self._send(send, 200, answer, ids)
                 return
         except Refusal as refusal:
             extra = [(name.encode(), value.encode()) for name, value in refusal.headers.items()]
-            await _send(send, refusal.status, msgspec.json.encode({"message": refusal.message}), [*ids, *extra])
+            await self._send(send, refusal.status, msgspec.json.encode({"message": refusal.message}), [*ids, *extra])
             return
         except Exception:
             # The caller is told nothing of what went wrong; whoever runs the host finds it in its log.
             logger.exception("a request failed")
-            await _send(send, 500, _FAILED, ids)
+            await self._send(send, 500, FAILED, ids)
             return
         await self._others(scope, receive, sender_with(send, ids))
 
-    async def _score(self, method: str, headers: dict[bytes, bytes], request_id: bytes, receive: Receive) -> bytes:
+    async def _send(self, send: Send, status: int, body: bytes, headers: Headers) -> None:
+        self._host.measures.answered(status)
+        start = [_JSON, (b"content-length", b"%d" % len(body)), *headers]
+        await send({"type": "http.response.start", "status": status, "headers": start})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _score(
+        self, method: str, headers: dict[bytes, bytes], request_id: bytes, receive: Receive
+    ) -> tuple[Serving, bytes]:
         if method != "POST":
             raise Refusal(405, f"{SCORE} takes POST, not {method}", {"allow": "POST"})
         if not self._host.keys.opens(headers.get(b"authorization", b"")):
             raise Refusal(401, "the key is missing or wrong", {"www-authenticate": "Bearer"})
         _require_json(headers)
-        serving = _serving(self._host)
-        time = _request_time(headers, serving)
-        records = serving.reader.read(await _read_body(receive))
-        probabilities = serving.score(records)
-        for index, probability in enumerate(probabilities):
-            if not 0 <= probability <= 1:
-                raise Refusal(422, f"record {index}: the model gives no probability for these values")
+        if len(self._host.underway) - self._bodies.coming > self._host.most_at_once:
+            raise Refusal(429, "too many requests at once; come back later", {"retry-after": "1"})
+        time = _request_time(headers, self._host.replay_clock)
+        body = await self._bodies.read(receive)
+        pinned = headers.get(_DEPLOYMENT)
+        serving = self._serving(pinned)
+        began = thread_time()
+        records = serving.reader.read(body)
+        probabilities = self._scored(serving, records)
         correlation_id = request_id.decode("latin-1")
+        answer = serving.answer(correlation_id, probabilities)
         if _PROBE not in headers:
             self._host.log.write(Exchange(serving, time, correlation_id, records, probabilities))
-        return _answer(serving, correlation_id, probabilities)
+            self._host.measures.of("live", serving.measured_as).scored(thread_time() - began, probabilities)
+            if pinned is None and (shadow := self._host.routes.shadow(serving)):
+                self._mirror.score(shadow, body)
+        return serving, answer
+
+    def _serving(self, pinned: bytes | None) -> Serving:
+        if not self._host.routes.ready:
+            raise Refusal(503, self._host.reason)
+        return self._host.routes.pick(pinned)
+
+    def _scored(self, serving: Serving, records: list[Record]) -> list[float]:
+        try:
+            return serving.score(records)
+        except Exception as error:
+            self._host.measures.of("live", serving.measured_as).failure()
+            if isinstance(error, NoProbability):
+                raise Refusal(422, str(error)) from error
+            raise
 
 
-class Routes:
-    """What else a host answers."""
+def create_app(host: Host, also: Callable[[], Coroutine[None, None, None]] | None = None) -> ASGIApp:
+    """The ASGI application of `host`; its lifespan loads the models, watches the declaration and drains the log.
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
-
-    async def live(self, request: Request) -> Response:
-        """GET / and /health/live."""
-        return PlainTextResponse("Healthy")
-
-    async def ready(self, request: Request) -> Response:
-        """GET /health/ready: what is served, and how many rows the inference log has lost."""
-        deployment = _serving(self._host).declared.endpoint.deployment
-        return _json(
-            {
-                "deployment": deployment.name,
-                "model": {"name": deployment.model_name, "version": deployment.model_version},
-                "inference_log": {"dropped_rows": self._host.log.dropped_rows},
-            }
-        )
-
-    async def openapi(self, request: Request) -> Response:
-        """GET /swagger.json and /openapi.json."""
-        return Response(_serving(self._host).openapi, media_type="application/json")
-
-
-def create_app(host: Host) -> ASGIApp:
-    """The ASGI application of `host`; its lifespan loads the model, watches the declaration and drains the log."""
+    `also` runs beside the watching.
+    """
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        await host.start()
-        watcher = asyncio.create_task(host.watch())
+        await host.converge()
+        beside = [asyncio.create_task(each()) for each in (host.watch, also) if each]
         try:
             yield
         finally:
-            watcher.cancel()
+            for task in beside:
+                task.cancel()
             await asyncio.to_thread(host.log.close)
+            host.tell()
 
-    others = Routes(host)
-    routes = [
-        Route("/", others.live),
-        Route("/health/live", others.live),
-        Route("/health/ready", others.ready),
-        Route("/swagger.json", others.openapi),
-        Route("/openapi.json", others.openapi),
-    ]
-    handlers = {HTTPException: _refuse, Refusal: _refuse, 500: _fail}
-    return ScoringApp(host, Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan))
-
-
-async def _send(send: Send, status: int, body: bytes, headers: Headers) -> None:
-    start = [_JSON, (b"content-length", b"%d" % len(body)), *headers]
-    await send({"type": "http.response.start", "status": status, "headers": start})
-    await send({"type": "http.response.body", "body": body})
-
-
-def _serving(host: Host) -> Serving:
-    if host.serving is None:
-        raise Refusal(503, host.reason)
-    return host.serving
-
-
-def _answer(serving: Serving, correlation_id: str, probabilities: list[float]) -> bytes:
-    output, deployment = serving.model.signature.output, serving.declared.endpoint.deployment
-    predictions = [{"id": f"{correlation_id}_{index}", output: value} for index, value in enumerate(probabilities)]
-    model = {"name": deployment.model_name, "version": deployment.model_version}
-    return msgspec.json.encode({"predictions": predictions, "model": model})
+    return ScoringApp(host, other_routes(host, lifespan))
 
 
 def _require_json(headers: dict[bytes, bytes]) -> None:
-    content_type = headers.get(b"content-type", b"").decode("latin-1")
-    if content_type.partition(";")[0].strip().lower() != "application/json":
-        raise Refusal(415, f"the content type must be application/json, got {content_type!r}")
+    content_type = headers.get(b"content-type", b"")
+    if content_type == b"application/json":
+        return
+    text = content_type.decode("latin-1")
+    if text.partition(";")[0].strip().lower() != "application/json":
+        raise Refusal(415, f"the content type must be application/json, got {text!r}")
 
 
-async def _read_body(receive: Receive) -> bytes:
-    message = await receive()
-    if message["type"] == "http.request" and not message.get("more_body"):
-        return _bounded(message.get("body", b""))
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            body = bytearray()
-            while message["type"] == "http.request":
-                body += message.get("body", b"")
-                _bounded(body)
-                if not message.get("more_body"):
-                    return bytes(body)
-                message = await receive()
-    except TimeoutError as error:
-        raise Refusal(408, f"the body did not come within {BODY_SECONDS:.0f} s", {"connection": "close"}) from error
-    raise Refusal(400, "the caller went away before its request was complete")
-
-
-def _bounded(body: Body) -> Body:
-    if len(body) > MAX_BODY_BYTES:
-        raise Refusal(413, f"the body is larger than {MAX_BODY_BYTES} bytes; send smaller batches")
-    return body
-
-
-def _request_time(headers: dict[bytes, bytes], serving: Serving) -> datetime:
+def _request_time(headers: dict[bytes, bytes], replay_clock: bool) -> datetime:
     given = headers.get(_CLOCK)
     if given is None:
         return datetime.now(UTC)
-    if not serving.declared.endpoint.replay_clock:
+    if not replay_clock:
         raise Refusal(400, f"{CLOCK_HEADER} is for replays; this endpoint does not declare replay_clock")
     text = given.decode("latin-1")
     try:
         return msgspec.convert(text, Annotated[datetime, msgspec.Meta(tz=True)]).astimezone(UTC)
     except (msgspec.ValidationError, OverflowError) as error:
         raise Refusal(400, f"{CLOCK_HEADER} must be like 2013-04-01T09:00:00Z, got {text!r}") from error
-
-
-def _json(content: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(msgspec.json.encode(content), status, headers, "application/json")
-
-
-async def _refuse(request: Request, error: Exception) -> Response:
-    if isinstance(error, Refusal):
-        return _json({"message": error.message}, error.status, error.headers)
-    assert isinstance(error, HTTPException)
-    return _json({"message": error.detail}, error.status_code, dict(error.headers or {}))
-
-
-async def _fail(request: Request, error: Exception) -> Response:
-    return Response(_FAILED, 500, media_type="application/json")

@@ -1,6 +1,6 @@
 """The headers of the scoring contract: request ids, echoed as azmlinfsrv does, the clock and the probe's mark."""
 
-import random
+import itertools
 import uuid
 
 from starlette.types import Message, Send
@@ -10,12 +10,15 @@ from ml_platform.scoring.refusal import Refusal
 CLOCK_HEADER = "x-ml-platform-time"
 """RFC 3339: the time of the request in a replay; refused unless the endpoint declares `replay_clock`."""
 PROBE_HEADER = "x-ml-platform-probe"
-"""With any value: score, but keep the request out of the inference log."""
+"""With any value: score, but keep the request out of the inference log and the measures."""
+DEPLOYMENT_HEADER = "azureml-model-deployment"
+"""Pins a request to a deployment, whatever its share; on an answer, the deployment that gave it."""
 REQUEST_ID = b"x-request-id"
 ECHOED = (REQUEST_ID, b"x-ms-client-request-id")
 MAX_LENGTH = 100
 
-_random = random.Random()
+_process = uuid.uuid4().hex.encode()
+_made = itertools.count()
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -33,8 +36,8 @@ def request_ids(headers: dict[bytes, bytes]) -> Headers:
 
 
 def _new_id() -> bytes:
-    # Not uuid4: the kernel's randomness, which nobody needs here, takes as long as the model.
-    return str(uuid.UUID(int=_random.getrandbits(128), version=4)).encode()
+    # Not a uuid4 each: its randomness comes from the kernel, which takes as long as the model.
+    return b"%s-%d" % (_process, next(_made))
 
 
 def sender_with(send: Send, headers: Headers) -> Send:

@@ -1,17 +1,27 @@
-"""Keeps the served model equal to the declared one while requests go on."""
+"""Keeps what a worker serves equal to what is declared while requests go on."""
 
 import asyncio
 import logging
+import os
+import signal
+from collections.abc import Collection
 from pathlib import Path
+
+import msgspec
+import psutil
 
 from ml_platform.scoring.inference_log import InferenceLog
 from ml_platform.scoring.keys import KeyRing
+from ml_platform.scoring.measures import Measures
+from ml_platform.scoring.routing import Routes
 from ml_platform.scoring.serving import ModelRefused, Serving, load_serving
 from ml_platform.scoring.state import (
     DECLARED_FILE,
     KEYS_FILE,
-    OBSERVED_FILE,
+    MEASURES_FOLDER,
+    WORKERS_FOLDER,
     Declared,
+    Deployment,
     Observed,
     fingerprint,
     read_state,
@@ -24,73 +34,107 @@ logger = logging.getLogger(__name__)
 
 
 class Host:
-    """One endpoint: its directory, what it serves now, its keys and its inference log.
+    """One worker of an endpoint: its directory, what it serves now, its keys, its inference log and what it counts.
 
-    `serving` is replaced as a whole, on the event loop: a request takes it once and ends with the model it began with.
+    `routes` is replaced as a whole, on the event loop: a request takes its deployment once and ends with the model that
+    it began with. `underway` are the requests that have not been answered.
     """
 
-    def __init__(self, directory: Path, port: int) -> None:
-        self.serving: Serving | None = None
+    def __init__(self, directory: Path, place: int = 0) -> None:
+        self.routes = Routes({}, {}, {})
+        self.replay_clock = False
+        self.most_at_once = 0
         self.reason = "no model has been loaded yet"
+        self.underway: Collection[object] = ()
         self.keys = KeyRing(directory / KEYS_FILE)
         self.log = InferenceLog()
-        self._directory = directory
-        self._port = port
+        self.measures = Measures()
+        self.directory = directory
+        self._observed = directory / WORKERS_FOLDER / f"{place}.json"
+        self._counted = directory / MEASURES_FOLDER / f"{os.getpid()}.json"
+        self._told = b""
+        self._loaded: dict[Deployment, Serving] = {}
+        self._loaded_for: tuple[object, ...] = ()
+        self._most_bytes = 0
         self._seen: tuple[int, int] | None = None
 
-    async def start(self) -> None:
-        """Serve what is declared; if that is refused, what was served when the process last ended."""
-        before = read_state(self._directory / OBSERVED_FILE, Observed)
-        if before is not None and before.serving is not None:
-            await self._load(before.serving)
-        await self.converge()
-
     async def watch(self) -> None:
-        """Follow the declared state and the keys until cancelled."""
+        """Follow the declared state and the keys, and write down what was counted, until cancelled."""
         while True:
             await asyncio.sleep(POLL_SECONDS)
             try:
                 self.keys.refresh()
                 await self.converge()
+                self.tell()
             except OSError as error:
-                logger.error("the declaration cannot be followed: %s", error)
+                logger.error("the endpoint's directory cannot be followed: %s", error)
+            self._stay_small()
 
     async def converge(self) -> None:
-        """Load what is declared beside what is served, swap when it passes its check, and write down the outcome."""
-        path = self._directory / DECLARED_FILE
+        """Load what is declared beside what is served, take over what passes its check, and say what does not."""
+        path = self.directory / DECLARED_FILE
         seen = fingerprint(path)
         if seen == self._seen:
             return
         self._seen = seen
-        declared = self._read_declared(path)
-        if declared is None:
-            return
-        await self._load(declared)
-        self._observe(declared.generation)
-
-    async def _load(self, declared: Declared) -> None:
         try:
-            self.serving = await asyncio.to_thread(load_serving, declared)
-        except ModelRefused as error:
-            self.reason = str(error)
-            logger.error("generation %d refused: %s", declared.generation, error)
-        else:
-            self.reason = ""
-            logger.info("generation %d served: %s", declared.generation, declared.endpoint.deployment)
-
-    def _read_declared(self, path: Path) -> Declared | None:
-        try:
-            return read_state(path, Declared)
+            declared = read_state(path, Declared)
         except ValueError as error:
             logger.error("the declaration is ignored: %s", error)
-            return None
+            return
+        if declared is not None:
+            refused = await self._load(declared)
+            _write(self._observed, Observed(declared.generation, os.getpid(), refused=refused))
 
-    def _observe(self, generation: int) -> None:
-        observed = Observed(
-            generation=generation,
-            status="refused" if self.reason else "serving",
-            port=self._port,
-            serving=self.serving.declared if self.serving else None,
-            reason=self.reason,
-        )
-        write_state(self._directory / OBSERVED_FILE, observed)
+    def tell(self) -> None:
+        """Write down what was counted, if there is something new."""
+        self.measures.dropped_rows = self.log.dropped_rows
+        if (content := msgspec.json.encode(self.measures)) != self._told:
+            _write(self._counted, self.measures)
+            self._told = content
+
+    async def _load(self, declared: Declared) -> dict[str, str]:
+        """Serve what is declared; the reasons why some of it cannot be served, by its name.
+
+        Where a deployment cannot be replaced, the one before of its name is served on.
+        """
+        refused: dict[str, str] = {}
+        endpoint = declared.endpoint
+        if (needs := _needs(declared)) != self._loaded_for:
+            self._loaded, self._loaded_for = {}, needs
+        ready: dict[str, Serving] = {}
+        for deployment in endpoint.deployments:
+            try:
+                serving = self._loaded.get(deployment) or await asyncio.to_thread(load_serving, declared, deployment)
+            except ModelRefused as error:
+                refused[deployment.name] = str(error)
+                logger.error("generation %d: %s", declared.generation, error)
+                if (before := self.routes.ready.get(deployment.name)) and self._loaded:
+                    ready[deployment.name] = before
+            else:
+                ready[deployment.name] = serving
+        self._loaded = {serving.deployment: serving for serving in ready.values()}
+        self.routes = Routes(ready, endpoint.traffic, endpoint.mirror)
+        self.replay_clock, self.most_at_once = endpoint.replay_clock, endpoint.max_concurrent_requests
+        self._most_bytes = endpoint.max_worker_mib * 2**20
+        self.reason = "; ".join(refused.values())
+        logger.info("generation %d: %s with traffic %s", declared.generation, list(ready), endpoint.traffic)
+        return refused
+
+    def _stay_small(self) -> None:
+        """End, with grace, before the memory of the machine does: who keeps the workers starts another."""
+        if self._most_bytes and psutil.Process().memory_info().rss > self._most_bytes:
+            logger.error("this worker takes more than %d bytes of memory and makes room for another", self._most_bytes)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _write(path: Path, state: msgspec.Struct) -> None:
+    # Made each time: a host that takes over removes what the workers before it have told.
+    path.parent.mkdir(exist_ok=True)
+    write_state(path, state)
+
+
+def _needs(declared: Declared) -> tuple[object, ...]:
+    """What a loaded deployment depends on beside itself."""
+    endpoint = declared.endpoint
+    return declared.inference_log, endpoint.name, endpoint.primary_key, endpoint.event_time

@@ -4,33 +4,31 @@ import logging
 import threading
 import uuid
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from msgspec.json import encode
-from msgspec.structs import astuple
 
 from ml_platform.scoring.records import Record
-from ml_platform.scoring.state import Declared, EndpointDeclaration
+from ml_platform.scoring.state import Deployment
 
 if TYPE_CHECKING:
     from ml_platform.scoring.serving import Serving
 
 FLUSH_SECONDS = 0.05
-MAX_PENDING_ROWS = 100_000
-"""Rows that may wait for a disk that does not keep up; more are dropped and counted rather than fill the memory."""
+MAX_PENDING_BYTES = 64 * 1024 * 1024
+"""What may wait for a disk that does not keep up; more rows are dropped and counted rather than fill the memory."""
 
 Collection = Literal["model_inputs", "model_outputs"]
 INPUTS, OUTPUTS = COLLECTIONS = get_args(Collection)
 
+Hour = tuple["Serving", int, int, int, int]
+
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Exchange:
+class Exchange(NamedTuple):
     """One answered request: `records` [n] as validated, `probabilities` [n], both in the caller's order."""
 
     serving: "Serving"
@@ -40,34 +38,49 @@ class Exchange:
     probabilities: list[float]
 
 
+class _Lines:
+    """What waits for the files of one hour."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.inputs: list[bytes] = []
+        self.outputs: list[bytes] = []
+
+
 class InferenceLog:
-    """Appends exchanges in a thread of its own, at least every FLUSH_SECONDS.
+    """Appends exchanges, at least every FLUSH_SECONDS.
 
     Each process writes files of its own below the declared folder, by the exchange's UTC time:
     `{endpoint}/{deployment}/{collection}/{yyyy}/{MM}/{dd}/{HH}/{instance}.jsonl`. A line is one request, the id of its
-    row i is `{correlationid}_{i}`.
+    row i is `{correlationid}_{i}`. A thread of its own waits for the disk. The lines are made by who writes: a second
+    thread that makes them takes turns with the event loop, which costs requests more than the making.
     """
 
     def __init__(self) -> None:
         self.dropped_rows = 0
-        self._instance = uuid.uuid4().hex
-        self._lines = 0
-        self._pending: list[Exchange] = []
-        self._pending_rows = 0
+        self._instance = uuid.uuid4().hex.encode()
+        self._made = 0
+        self._pending: dict[Hour, _Lines] = defaultdict(_Lines)
+        self._pending_bytes = 0
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="inference-log", daemon=True)
         self._thread.start()
 
     def write(self, exchange: Exchange) -> None:
-        """Queue an exchange; returns at once, and counts its rows as dropped when too many wait."""
-        rows = len(exchange.records)
+        """Queue an exchange; returns at once, and counts its rows as dropped when too much waits."""
+        serving, at = exchange.serving, exchange.time
+        inputs, outputs = self._lines(exchange)
+        size = len(inputs) + len(outputs)
         with self._lock:
-            if self._pending_rows + rows > MAX_PENDING_ROWS:
-                self.dropped_rows += rows
+            if self._pending_bytes + size > MAX_PENDING_BYTES:
+                self.dropped_rows += len(exchange.records)
                 return
-            self._pending.append(exchange)
-            self._pending_rows += rows
+            self._pending_bytes += size
+            lines = self._pending[serving, at.year, at.month, at.day, at.hour]
+            lines.rows += len(exchange.records)
+            lines.inputs.append(inputs)
+            lines.outputs.append(outputs)
 
     def close(self) -> None:
         """Write what waits and end the thread."""
@@ -81,67 +94,48 @@ class InferenceLog:
 
     def _flush(self) -> None:
         with self._lock:
-            exchanges, self._pending, self._pending_rows = self._pending, [], 0
-        by_file: dict[tuple[Path, str], list[Exchange]] = defaultdict(list)
-        for exchange in exchanges:
-            hour = f"{exchange.time.year:04d}/{exchange.time:%m/%d/%H}/{self._instance}.jsonl"
-            by_file[_deployment_folder(exchange.serving), hour].append(exchange)
-        for (folder, hour), group in by_file.items():
-            self._append(folder, hour, group)
+            pending, self._pending, self._pending_bytes = self._pending, defaultdict(_Lines), 0
+        for (serving, year, month, day, hour), lines in pending.items():
+            path = f"{year:04d}/{month:02d}/{day:02d}/{hour:02d}/{self._instance.decode()}.jsonl"
+            try:
+                _append(serving.log_folder / INPUTS / path, b"".join(lines.inputs))
+                _append(serving.log_folder / OUTPUTS / path, b"".join(lines.outputs))
+            except OSError as error:
+                with self._lock:
+                    self.dropped_rows += lines.rows
+                logger.error("inference log: %d rows dropped, they could not be written: %s", lines.rows, error)
 
-    def _append(self, folder: Path, hour: str, group: list[Exchange]) -> None:
-        try:
-            _append(folder / INPUTS / hour, b"".join(self._line(e, INPUTS, e.records) for e in group))
-            _append(folder / OUTPUTS / hour, b"".join(self._line(e, OUTPUTS, _outputs(e)) for e in group))
-        except OSError as error:
-            rows = sum(len(exchange.records) for exchange in group)
-            with self._lock:
-                self.dropped_rows += rows
-            logger.error("inference log: %d rows dropped, they could not be written: %s", rows, error)
-
-    def _line(self, exchange: Exchange, collection: Collection, rows: Sequence[Any]) -> bytes:
-        """A CloudEvent. Its unchanging part is made once a model: this thread and the answers share one core."""
-        self._lines += 1
-        head, correlation_id = exchange.serving.log_heads[collection], encode(exchange.correlation_id)
-        return b'%s,"id":"%s-%d","time":%s,"data":%s,"correlationid":%s,"xrequestid":%s}\n' % (
-            head,
-            self._instance.encode(),
-            self._lines,
-            encode(exchange.time),
-            encode(rows),
-            correlation_id,
-            correlation_id,
+    def _lines(self, exchange: Exchange) -> tuple[bytes, bytes]:
+        """The CloudEvents of inputs and outputs. What can be is made once a model."""
+        self._made += 1
+        serving, correlation_id = exchange.serving, encode(exchange.correlation_id)
+        event = b"%s-%d" % (self._instance, self._made)
+        time = encode(exchange.time)
+        rest = b',"correlationid":%s,"xrequestid":%s}\n' % (correlation_id, correlation_id)
+        outputs = encode(list(map(serving.output_row, exchange.probabilities, exchange.records)))
+        # An event's id is its own among those of its source, which inputs and outputs share.
+        return (
+            b'%s,"id":"%s-i","time":%s,"data":%s%s'
+            % (serving.log_heads[INPUTS], event, time, encode(exchange.records), rest),
+            b'%s,"id":"%s-o","time":%s,"data":%s%s' % (serving.log_heads[OUTPUTS], event, time, outputs, rest),
         )
 
 
-def log_heads(declared: Declared) -> dict[Collection, bytes]:
+def log_heads(endpoint: str, deployment: Deployment) -> dict[Collection, bytes]:
     """What all lines of a model begin with, by collection: a JSON object without its end."""
-    return {collection: encode(_head(declared.endpoint, collection)).removesuffix(b"}") for collection in COLLECTIONS}
+    return {each: encode(_head(endpoint, deployment, each)).removesuffix(b"}") for each in COLLECTIONS}
 
 
-def _head(endpoint: EndpointDeclaration, collection: Collection) -> dict[str, str]:
+def _head(endpoint: str, deployment: Deployment, collection: Collection) -> dict[str, str]:
     return {
         "specversion": "1.0",
-        "source": f"/onlineEndpoints/{endpoint.name}/deployments/{endpoint.deployment.name}",
+        "source": f"/onlineEndpoints/{endpoint}/deployments/{deployment.name}",
         "type": f"azureml.inference.{collection}",
         "datacontenttype": "application/json",
-        "modelname": endpoint.deployment.model_name,
-        "modelversion": endpoint.deployment.model_version,
+        "modelname": deployment.model_name,
+        "modelversion": deployment.model_version,
         "agent": "ml_platform",
     }
-
-
-def _deployment_folder(serving: "Serving") -> Path:
-    endpoint = serving.declared.endpoint
-    return serving.log_root / endpoint.name / endpoint.deployment.name
-
-
-def _outputs(exchange: Exchange) -> list[dict[str, Any]]:
-    output, keys = exchange.serving.model.signature.output, exchange.serving.key_columns
-    return [
-        {output: probability, **dict(zip(keys, astuple(record)[-len(keys) :], strict=True))}
-        for record, probability in zip(exchange.records, exchange.probabilities, strict=True)
-    ]
 
 
 def _append(path: Path, lines: bytes) -> None:

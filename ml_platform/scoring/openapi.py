@@ -6,32 +6,35 @@ import msgspec
 
 from ml_platform.scoring.encoding import Signature
 from ml_platform.scoring.records import MAX_RECORDS
-from ml_platform.scoring.state import EndpointDeclaration
+from ml_platform.scoring.state import Deployment
 
 _SCHEMAS = "#/components/schemas/"
-_DESCRIPTION = """Give one record as a JSON object, or several as `{"records": [...]}`. MLflow's `dataframe_records` and
-`dataframe_split` are understood too. The answer has the same form for one record as for many. A prediction's id is the
-request's `x-request-id` (made up where none is given) and the record's position, `{x-request-id}_{index}`. Fields that
-are neither input nor key are ignored."""
+_DESCRIPTION = """Give one record as a JSON object, or several as `{"records": [...]}`. MLflow's `dataframe_records`,
+`dataframe_split` and `inputs` are understood too. The answer has the same form for one record as for many. A
+prediction's id is the request's `x-request-id` (made up where none is given) and the record's position,
+`{x-request-id}_{index}`. Fields that are neither input nor key are ignored."""
 _REFUSALS = {
     "400": "The body is not JSON, or a header has no meaning.",
     "401": "The key is missing or wrong.",
+    "404": "No deployment has traffic, or the one that `azureml-model-deployment` names is not there.",
+    "408": "The body did not come in time.",
     "413": "The body is too large.",
     "415": "The content type is not application/json.",
     "422": "A field is missing or has the wrong type; the message names it.",
+    "429": "Too many requests at once; come back after `Retry-After` seconds.",
     "431": "A request id is longer than 100 characters.",
+    "500": "The model failed.",
     "503": "No model is loaded.",
 }
 
 
-def openapi_document(endpoint: EndpointDeclaration, signature: Signature, record: type) -> bytes:
+def openapi_document(endpoint: str, deployment: Deployment, signature: Signature, record: type) -> bytes:
     """The OpenAPI 3.1 document, as JSON."""
     (reference,), schemas = msgspec.json.schema_components([record], ref_template=_SCHEMAS + "{name}")
-    deployment = endpoint.deployment
     document = {
         "openapi": "3.1.0",
         "info": {
-            "title": f"{endpoint.name}: {deployment.model_name}",
+            "title": f"{endpoint}: {deployment.model_name}",
             "version": deployment.model_version,
             "description": "\n".join(f"{name}: {value}" for name, value in signature.facts.items()),
         },
@@ -92,4 +95,5 @@ _HEALTH = {
     "/": _get(_200="The host answers."),
     "/health/live": _get(_200="The host answers."),
     "/health/ready": _get(_200="A model is loaded.", _503="No model is loaded."),
+    "/metrics": _get(_200="What was counted, for Prometheus."),
 }

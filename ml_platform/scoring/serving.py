@@ -1,23 +1,24 @@
 """One model version made ready to answer: loaded, checked, with its reader of records and its documents."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import msgspec
 import numpy as np
 import onnxruntime.capi.onnxruntime_pybind11_state as ort_errors
 from msgspec.structs import astuple
 
 from ml_platform.scoring.encoding import Encoder, Signature
-from ml_platform.scoring.inference_log import Collection, log_heads
+from ml_platform.scoring.headers import DEPLOYMENT_HEADER
+from ml_platform.scoring.inference_log import log_heads
 from ml_platform.scoring.openapi import openapi_document
 from ml_platform.scoring.pyfunc import ServingModel
 from ml_platform.scoring.records import Record, RecordReader, record_type
-from ml_platform.scoring.state import Declared
+from ml_platform.scoring.state import Declared, Deployment
 
-_ONNX_ERRORS = (
+ONNX_ERRORS = (
     ort_errors.Fail,
     ort_errors.InvalidArgument,
     ort_errors.InvalidGraph,
@@ -31,46 +32,53 @@ class ModelRefused(Exception):
     """A declared model cannot be served; the message says why."""
 
 
-@dataclass(frozen=True)
+class NoProbability(Exception):
+    """The model gave something else than a probability for a record; the message says for which."""
+
+
 class Serving:
-    """A declared model that has passed its check."""
+    """A declared deployment that has passed its check; raises ValueError and what ONNX Runtime raises."""
 
-    declared: Declared
-    model: ServingModel
-    encoder: Encoder
-    reader: RecordReader
-    log_root: Path
-    log_heads: Mapping[Collection, bytes]
-    openapi: bytes
-
-    @property
-    def key_columns(self) -> tuple[str, ...]:
+    def __init__(self, declared: Declared, deployment: Deployment) -> None:
+        endpoint = declared.endpoint
+        self.deployment = deployment
+        self.model = ServingModel(Path(deployment.serving_dir))
+        self.key_columns = (*endpoint.primary_key, endpoint.event_time)
         """The business key of a record: primary key, then event time; the last fields of a record."""
-        return (*self.declared.endpoint.primary_key, self.declared.endpoint.event_time)
+        record = record_type(self.model.signature, endpoint.primary_key, endpoint.event_time)
+        self.reader = RecordReader(record)
+        self.output_row = _output_row(self.model.signature.output, self.key_columns, record)
+        """The row of the log of a probability and its record: the probability with the record's key."""
+        self.log_folder = local_path(declared.inference_log) / endpoint.name / deployment.name
+        self.log_heads = log_heads(endpoint.name, deployment)
+        self.openapi = openapi_document(endpoint.name, deployment, self.model.signature, record)
+        self.header = (DEPLOYMENT_HEADER.encode(), deployment.name.encode())
+        self.measured_as = f"{deployment.name}/{deployment.model_version}"
+        model = {"name": deployment.model_name, "version": deployment.model_version}
+        self._model = msgspec.Raw(msgspec.json.encode(model))
+        self._encoder = Encoder(self.model.signature)
+        _check(self.model, self._encoder)
 
     def score(self, records: list[Record]) -> list[float]:
-        """Probabilities [n] of validated records."""
-        return self.model.score_matrix(self.encoder.encode_rows([astuple(record) for record in records])).tolist()
+        """Probabilities [n] of validated records; raises NoProbability, and what ONNX Runtime raises."""
+        found = self.model.score_matrix(self._encoder.encode_rows([astuple(record) for record in records])).tolist()
+        for index, probability in enumerate(found):
+            if not 0 <= probability <= 1:
+                raise NoProbability(f"record {index}: the model gives no probability for these values")
+        return found
+
+    def answer(self, request_id: str, probabilities: list[float]) -> bytes:
+        """The body of an answer."""
+        output = self.model.signature.output
+        predictions = [{"id": f"{request_id}_{index}", output: value} for index, value in enumerate(probabilities)]
+        return msgspec.json.encode({"predictions": predictions, "model": self._model})
 
 
-def load_serving(declared: Declared) -> Serving:
-    """Load and check a declared model; raises ModelRefused."""
-    deployment, endpoint = declared.endpoint.deployment, declared.endpoint
+def load_serving(declared: Declared, deployment: Deployment) -> Serving:
+    """Load and check a declared deployment; raises ModelRefused."""
     try:
-        model = ServingModel(Path(deployment.serving_dir))
-        record = record_type(model.signature, endpoint.primary_key, endpoint.event_time)
-        encoder = Encoder(model.signature)
-        _check(model, encoder)
-        return Serving(
-            declared=declared,
-            model=model,
-            encoder=encoder,
-            reader=RecordReader(record),
-            log_root=local_path(declared.inference_log),
-            log_heads=log_heads(declared),
-            openapi=openapi_document(endpoint, model.signature, record),
-        )
-    except (OSError, ValueError, LookupError, TypeError, RuntimeError, *_ONNX_ERRORS) as error:
+        return Serving(declared, deployment)
+    except (OSError, ValueError, LookupError, TypeError, RuntimeError, *ONNX_ERRORS) as error:
         where = f"{deployment.model_name} version {deployment.model_version} in {deployment.serving_dir}"
         raise ModelRefused(f"{where} cannot be served: {error}") from error
 
@@ -79,6 +87,20 @@ def example_records(signature: Signature) -> list[dict[str, Any]]:
     """Two records that any model must score: zeros with each first category, and one with every value missing."""
     present = {i.name: 0.0 if i.kind == "numeric" else next(iter(i.categories), None) for i in signature.inputs}
     return [present, dict.fromkeys(signature.names)]
+
+
+def _output_row(
+    output: str, key_columns: tuple[str, ...], record: type[Record]
+) -> Callable[[float, Record], msgspec.Struct]:
+    names = (output, *key_columns)
+    fields = [(f"f{n}", Any, msgspec.field(name=name)) for n, name in enumerate(names)]
+    row = msgspec.defstruct("Row", fields, gc=False)
+    keys = record.__struct_fields__[-len(key_columns) :]
+
+    def made(probability: float, given: Record) -> msgspec.Struct:
+        return row(probability, *[getattr(given, key) for key in keys])
+
+    return made
 
 
 def _check(model: ServingModel, encoder: Encoder) -> None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -15,6 +15,10 @@ OBSERVED_FILE = "observed.json"
 KEYS_FILE = "keys.json"
 LOCK_FILE = "host.lock"
 """Held by the living host and holding its pid: the kernel frees it with the process, however that dies."""
+WORKERS_FOLDER = "workers"
+"""What each worker observed, by its place."""
+MEASURES_FOLDER = "measures"
+"""What each worker has counted since the host began, by its pid."""
 
 T = TypeVar("T")
 
@@ -29,18 +33,45 @@ class Deployment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class EndpointDeclaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What an endpoint is to be.
+    """What an endpoint is to be; a ValueError names what does not fit.
 
-    Each record brings the columns `primary_key` and `event_time` beside the model's inputs, so that labels find it.
-    `port` 0 lets the host choose one, once. `replay_clock` lets callers say what time it is, for replays.
+    `traffic` gives the percent of the requests that each deployment answers, 100 in all or nothing; `mirror` the
+    percent of them that one other deployment scores as well, without answering (shadow traffic). Each record brings
+    the columns `primary_key` and `event_time` beside the model's inputs, so that labels find it. `port` 0 lets the
+    host choose one, once. `replay_clock` lets callers say what time it is, for replays. Beyond
+    `max_concurrent_requests` a worker, callers are sent away for a while; a worker that takes more than
+    `max_worker_mib` of memory is replaced.
     """
 
     name: str
-    deployment: Deployment
+    deployments: tuple[Deployment, ...]
+    traffic: dict[str, int]
     primary_key: tuple[str, ...]
     event_time: str
+    mirror: dict[str, int] = {}
     port: int = 0
     replay_clock: bool = False
+    workers: int = 1
+    max_concurrent_requests: int = 256
+    max_worker_mib: int = 1024
+
+    def __post_init__(self) -> None:
+        names = [deployment.name for deployment in self.deployments]
+        if len(set(names)) < len(names):
+            raise ValueError(f"endpoint {self.name!r} declares deployments of equal name: {names}")
+        if unknown := sorted({*self.traffic, *self.mirror} - set(names)):
+            raise ValueError(f"endpoint {self.name!r} sends requests to {unknown}, which it does not declare")
+        shares = [*self.traffic.values(), *self.mirror.values()]
+        if min(shares, default=0) < 0 or sum(self.traffic.values()) not in (0, 100) or max(shares, default=0) > 100:
+            raise ValueError(f"endpoint {self.name!r}: the traffic must be 100 percent or none, got {self.traffic}")
+        if len(self.mirror) > 1:
+            raise ValueError(f"endpoint {self.name!r} mirrors to more than one deployment: {self.mirror}")
+        if min(self.workers, self.max_concurrent_requests, self.max_worker_mib) < 1:
+            raise ValueError(f"endpoint {self.name!r} needs at least one worker, one request and one MiB")
+
+    def deployment(self, name: str) -> Deployment | None:
+        """The deployment of that name."""
+        return next((deployment for deployment in self.deployments if deployment.name == name), None)
 
 
 class Declared(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,13 +83,15 @@ class Declared(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Observed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """observed.json: what the host made of generation `generation`; `serving` is what it serves, refused or not."""
+    """What a worker, or all of them (observed.json), made of generation `generation` so far.
+
+    `refused` says by a deployment's name why it is not served. `pid` is the process that says so.
+    """
 
     generation: int
-    status: Literal["serving", "refused"]
-    port: int
-    serving: Declared | None = None
-    reason: str = ""
+    pid: int
+    port: int = 0
+    refused: dict[str, str] = {}
 
 
 class Keys(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

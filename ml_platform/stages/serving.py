@@ -45,12 +45,15 @@ def build(product: ProductSpec) -> list[dg.AssetsDefinition]:
         state = endpoints.deploy(
             EndpointDeclaration(
                 name=product.name,
-                deployment=Deployment(
-                    name="champion",
-                    model_name=product.name,
-                    model_version=champion.version,
-                    serving_dir=str(registry.serving_directory(product.name, champion.version)),
+                deployments=(
+                    Deployment(
+                        name="blue",
+                        model_name=product.name,
+                        model_version=champion.version,
+                        serving_dir=str(registry.serving_directory(product.name, champion.version)),
+                    ),
                 ),
+                traffic={"blue": 100},
                 primary_key=tuple(product.features.primary_key),
                 event_time=product.features.event_time,
                 port=product.endpoint.port,
@@ -62,7 +65,6 @@ def build(product: ProductSpec) -> list[dg.AssetsDefinition]:
                 "scoring_uri": dg.MetadataValue.url(state.scoring_uri),
                 "version": champion.version,
                 "status": state.status,
-                "verified": state.verified,
             },
             data_version=dg.DataVersion(champion.version),
         )

@@ -11,7 +11,8 @@ import pytest
 from starlette.testclient import TestClient
 from starlette.types import Message, Receive, Scope, Send
 
-from ml_platform.scoring.app import MAX_BODY_BYTES, create_app
+from ml_platform.scoring.app import create_app
+from ml_platform.scoring.bodies import MAX_BODY_BYTES
 from ml_platform.scoring.headers import CLOCK_HEADER, PROBE_HEADER
 from ml_platform.scoring.host import Host
 from ml_platform.scoring.records import MAX_RECORDS
@@ -31,14 +32,15 @@ JSON = {"content-type": "application/json"}
 
 def declare(directory: Path, serving: Path, *, version: str = "1", replay_clock: bool = True) -> None:
     deployment = Deployment("blue", "flights", version, str(serving))
-    endpoint = EndpointDeclaration("delays", deployment, ("flight_id",), "sched_dep_at", replay_clock=replay_clock)
+    keys = (("flight_id",), "sched_dep_at")
+    endpoint = EndpointDeclaration("delays", (deployment,), {"blue": 100}, *keys, replay_clock=replay_clock)
     write_state(directory / DECLARED_FILE, Declared(time.monotonic_ns(), endpoint, (directory / "log").as_uri()))
 
 
 def client_of(directory: Path) -> TestClient:
     write_state(directory / KEYS_FILE, Keys("first-key", "second-key"))
     headers = {"authorization": "Bearer first-key"}
-    return TestClient(create_app(Host(directory, port=0)), headers=headers, raise_server_exceptions=False)
+    return TestClient(create_app(Host(directory)), headers=headers, raise_server_exceptions=False)
 
 
 @pytest.fixture(scope="module")
@@ -247,11 +249,11 @@ def test_keys_that_others_can_read_are_refused(tmp_path: Path) -> None:
     write_state(tmp_path / KEYS_FILE, Keys("first-key", "second-key"))
     (tmp_path / KEYS_FILE).chmod(0o644)
     with pytest.raises(ValueError, match="0600"):
-        Host(tmp_path, port=0)
+        Host(tmp_path)
 
 
 def test_a_body_that_does_not_come_to_its_end_is_given_up(endpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ml_platform.scoring.app.BODY_SECONDS", 0.05)
+    monkeypatch.setattr("ml_platform.scoring.bodies.BODY_SECONDS", 0.05)
     parts: list[Message] = [{"type": "http.request", "body": b'{"carrier":', "more_body": True}]
     answer: list[Message] = []
 
@@ -264,8 +266,8 @@ def test_a_body_that_does_not_come_to_its_end_is_given_up(endpoint: Path, monkey
         answer.append(message)
 
     async def ask() -> None:
-        host = Host(endpoint, port=0)
-        await host.start()
+        host = Host(endpoint)
+        await host.converge()
         headers = [(b"authorization", b"Bearer first-key"), (b"content-type", b"application/json")]
         scope = {"type": "http", "method": "POST", "path": "/score", "headers": headers}
         await create_app(host)(scope, receive, send)
@@ -281,10 +283,11 @@ def test_a_body_that_does_not_come_to_its_end_is_given_up(endpoint: Path, monkey
 def test_what_fails_is_answered_once_as_a_failure_of_the_host_with_the_ids(
     endpoint: Path, monkeypatch: pytest.MonkeyPatch, method: str, path: str
 ) -> None:
-    def fails(_: Host) -> None:
+    def fails(_: object) -> None:
         raise RuntimeError("what no caller may read")
 
-    monkeypatch.setattr("ml_platform.scoring.app._serving", fails)
+    monkeypatch.setattr("ml_platform.scoring.app.datetime", None)
+    monkeypatch.setattr("ml_platform.scoring.others._main", fails)
     sent: list[Message] = []
     with client_of(endpoint) as client:
         app, headers = client.app, {"x-request-id": "abc"}

@@ -3,9 +3,11 @@
 from ml_platform.gateways.endpoints.client import Prediction, Scores, ScoringClient
 from ml_platform.gateways.endpoints.local import LocalEndpoints
 from ml_platform.gateways.endpoints.protocol import Endpoints, EndpointState
+from ml_platform.scoring.measures import Counts
 from ml_platform.scoring.state import Deployment, EndpointDeclaration, Keys
 
 __all__ = [
+    "Counts",
     "Deployment",
     "EndpointDeclaration",
     "EndpointState",

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from select import select
+from select import POLLIN, poll
+from socket import socket
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import SplitResult, urlsplit
@@ -14,7 +15,7 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 
 from ml_platform.errors import EndpointError
-from ml_platform.scoring.headers import CLOCK_HEADER, PROBE_HEADER
+from ml_platform.scoring.headers import CLOCK_HEADER, DEPLOYMENT_HEADER, PROBE_HEADER
 
 
 @dataclass(frozen=True)
@@ -63,27 +64,32 @@ class ScoringClient:
         time: datetime | None = None,
         request_id: str | None = None,
         probe: bool = False,
+        deployment: str | None = None,
     ) -> Scores:
         """Score a batch. `time` (aware) is when a replayed request happens; a `probe` is kept out of the log.
 
-        Raises EndpointError with the endpoint's message when it refuses or cannot be reached.
+        `deployment` pins the request to one. Raises EndpointError with the endpoint's message when it refuses or cannot
+        be reached.
         """
-        return self._post({"records": records}, time, request_id, probe)
+        headers = {PROBE_HEADER: "1"} if probe else {}
+        if deployment is not None:
+            headers[DEPLOYMENT_HEADER] = deployment
+        return self._post({"records": records}, time, request_id, headers)
 
     def score_one(
         self, record: Mapping[str, Any], *, time: datetime | None = None, request_id: str | None = None
     ) -> Scores:
         """Score one record; the rest is as in `score`."""
-        return self._post(record, time, request_id, probe=False)
+        return self._post(record, time, request_id, {})
 
-    def _post(self, body: Mapping[str, Any], time: datetime | None, request_id: str | None, probe: bool) -> Scores:
-        headers = dict(self._headers)
+    def _post(
+        self, body: Mapping[str, Any], time: datetime | None, request_id: str | None, more: Mapping[str, str]
+    ) -> Scores:
+        headers = {**self._headers, **more}
         if time is not None:
             headers[CLOCK_HEADER] = time.isoformat()
         if request_id is not None:
             headers["x-request-id"] = request_id
-        if probe:
-            headers[PROBE_HEADER] = "1"
         try:
             status, answer = self._connections.post(msgspec.json.encode(body), headers)
         except (OSError, HTTPException) as error:
@@ -124,9 +130,15 @@ class _Connections:
             self._all.append(self._own.connection)
         connection: HTTPConnection = self._own.connection
         # Nothing is due: what can be read is the end that a server sends which leaves. The next request opens another.
-        if connection.sock and select([connection.sock], [], [], 0)[0]:
+        if connection.sock and _readable(connection.sock):
             connection.close()
         return connection
+
+
+def _readable(connection: socket) -> bool:
+    look = poll()
+    look.register(connection, POLLIN)
+    return bool(look.poll(0))
 
 
 def _scores(answer: dict[str, Any]) -> Scores:

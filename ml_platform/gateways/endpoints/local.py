@@ -16,11 +16,13 @@ from ml_platform.errors import EndpointError
 from ml_platform.gateways.endpoints.probe import probe
 from ml_platform.gateways.endpoints.process import host_is_alive, log_tail, start_host, stop_host
 from ml_platform.gateways.endpoints.protocol import EndpointState
+from ml_platform.scoring.measures import Counts, measured
 from ml_platform.scoring.state import (
     DECLARED_FILE,
     KEYS_FILE,
     OBSERVED_FILE,
     Declared,
+    Deployment,
     EndpointDeclaration,
     Keys,
     Observed,
@@ -31,21 +33,14 @@ from ml_platform.scoring.state import (
 
 T = TypeVar("T")
 
-VERIFIED_FILE = "verified.json"
 STOP_SECONDS = 15.0
-
-
-class _Verified(msgspec.Struct, frozen=True):
-    """verified.json: the generation whose answers the probe found right."""
-
-    generation: int
 
 
 class LocalEndpoints:
     """Endpoints below `root`, one directory each, that log into the folder `log_uri` (path or file:// URI).
 
-    `deadline` is how many seconds a deploy may take. The directory holds declared.json, observed.json, verified.json,
-    keys.json (mode 0600; replace it to rotate the keys), host.lock with the pid, and host.log.
+    `deadline` is how many seconds a deploy may take. The directory holds declared.json, observed.json, keys.json (mode
+    0600; replace it to rotate the keys), host.lock with the pid, host.log, and what the workers observed and counted.
     """
 
     def __init__(self, root: Path, log_uri: str, deadline: float = 60.0) -> None:
@@ -57,22 +52,18 @@ class LocalEndpoints:
 
     def deploy(self, declaration: EndpointDeclaration) -> EndpointState:
         """See Endpoints.deploy."""
-        name, deployment = declaration.name, declaration.deployment
+        name = declaration.name
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
             raise EndpointError(
                 f"the name {name!r} must begin with a letter and have only letters, digits, '_' and '-'"
             )
-        serving_dir = str(Path(deployment.serving_dir).absolute())
-        declaration = msgspec.structs.replace(
-            declaration, deployment=msgspec.structs.replace(deployment, serving_dir=serving_dir)
-        )
+        declaration = msgspec.structs.replace(declaration, deployments=tuple(map(_absolute, declaration.deployments)))
         with self._locked(name):
             directory = self._directory(name)
             directory.mkdir(parents=True, exist_ok=True)
             observed = self._converge(directory, declaration)
-            uri = _uri(observed.port)
-            probe(declaration, uri, self.keys(name).primary)
-            write_state(directory / VERIFIED_FILE, _Verified(observed.generation))
+            for deployment in declaration.deployments:
+                probe(declaration, deployment, _uri(observed.port), self.keys(name).primary)
         state = self.state(name)
         if state is None:
             raise EndpointError(f"endpoint {name!r} was deleted while it was deployed")
@@ -85,18 +76,27 @@ class LocalEndpoints:
         if declared is None:
             return None
         observed = _read(directory / OBSERVED_FILE, Observed)
-        verified = _read(directory / VERIFIED_FILE, _Verified)
         alive = host_is_alive(directory) and observed is not None
-        serving = observed.serving if alive and observed else None
+        refused = observed.refused if observed else {}
         return EndpointState(
             name=name,
             scoring_uri=_uri(observed.port) if observed else "",
-            status=observed.status if alive and observed else "stopped",
-            declared=declared.endpoint.deployment,
-            serving=serving.endpoint.deployment if serving else None,
-            verified=alive and observed is not None and verified == _Verified(observed.generation),
-            reason=observed.reason if observed else "it was never served",
+            status="stopped" if not alive else "refused" if refused else "serving",
+            declared=declared.endpoint,
+            refused=refused,
         )
+
+    def measures(self, name: str) -> dict[str, Counts]:
+        """See Endpoints.measures."""
+        state = self.state(name)
+        if state is None:
+            raise EndpointError(f"there is no endpoint {name!r} in {self._root}; deploy it first")
+        found = measured(self._directory(name))
+        named = {each.name: f"{each.name}/{each.model_version}" for each in state.declared.deployments}
+        return {
+            name: found.live.get(counted, Counts()).plus(found.shadow.get(counted, Counts()))
+            for name, counted in named.items()
+        }
 
     def delete(self, name: str) -> None:
         """See Endpoints.delete."""
@@ -142,13 +142,26 @@ class LocalEndpoints:
             stop_host(directory, STOP_SECONDS)
             alive = False
         declared = Declared(before.generation if before else 0, endpoint, self._log_uri)
-        if alive and observed and before == declared == observed.serving:
+        if (
+            alive
+            and before == declared
+            and observed
+            and (observed.generation, observed.refused) == (declared.generation, {})
+        ):
             return observed
         declared = msgspec.structs.replace(declared, generation=declared.generation + 1)
         write_state(directory / DECLARED_FILE, declared)
+        observed = self._follow(directory, declared, alive)
+        if observed.refused and before:
+            # A worker that is started again must find what can be served.
+            write_state(directory / DECLARED_FILE, msgspec.structs.replace(before, generation=declared.generation + 1))
+        return _accepted(observed, declared.endpoint, before.endpoint if before else None)
+
+    def _follow(self, directory: Path, declared: Declared, alive: bool) -> Observed:
+        """What the host observes of `declared`; it is started where it is not alive."""
         if alive:
             return self._wait(directory, declared, lambda: not host_is_alive(directory))
-        process = self._started[endpoint.name] = start_host(directory)
+        process = self._started[declared.endpoint.name] = start_host(directory)
         return self._wait(directory, declared, lambda: process.poll() is not None and not host_is_alive(directory))
 
     def _wait(self, directory: Path, declared: Declared, ended: Callable[[], bool]) -> Observed:
@@ -157,19 +170,26 @@ class LocalEndpoints:
         while time.monotonic() < deadline:
             observed = _read(directory / OBSERVED_FILE, Observed)
             if observed is not None and observed.generation == declared.generation:
-                return _accepted(observed, name)
+                return observed
             if ended():
                 raise EndpointError(f"the host of {name!r} has ended; its log says:\n{log_tail(directory)}")
             time.sleep(0.02)
         raise EndpointError(f"endpoint {name!r} was not ready in {self._deadline} s:\n{log_tail(directory)}")
 
 
-def _accepted(observed: Observed, name: str) -> Observed:
-    if observed.status == "serving":
+def _accepted(observed: Observed, endpoint: EndpointDeclaration, before: EndpointDeclaration | None) -> Observed:
+    if not observed.refused:
         return observed
-    still = observed.serving.endpoint.deployment if observed.serving else None
-    now = f"version {still.model_version} of {still.model_name} is still served" if still else "nothing is served"
-    raise EndpointError(f"endpoint {name!r}: {observed.reason}; {now}")
+    left = before or endpoint
+    served = [each for each in left.deployments if before or each.name not in observed.refused]
+    now = ", ".join(f"version {each.model_version} of {each.model_name}" for each in served)
+    reasons = "; ".join(observed.refused.values())
+    still = f"{now} is still served" if served else "nothing is served"
+    raise EndpointError(f"endpoint {endpoint.name!r}: {reasons}; {still}")
+
+
+def _absolute(deployment: Deployment) -> Deployment:
+    return msgspec.structs.replace(deployment, serving_dir=str(Path(deployment.serving_dir).absolute()))
 
 
 def _read(path: Path, kind: type[T]) -> T | None:

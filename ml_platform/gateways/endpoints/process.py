@@ -42,11 +42,14 @@ def stop_host(directory: Path, seconds: float) -> None:
         process = _living_host(directory, seconds)
         if process is None:
             return
+        workers = process.children()
         process.terminate()
         try:
             process.wait(seconds)
         except psutil.TimeoutExpired:
-            process.kill()
+            # Its workers too: they outlive a host that dies, and start another.
+            for each in (*workers, process):
+                each.kill()
             process.wait(seconds)
     except psutil.NoSuchProcess:
         return

@@ -1,8 +1,9 @@
 """What a place that serves models over HTTP must be able to do."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from ml_platform.scoring.measures import Counts
 from ml_platform.scoring.state import Deployment, EndpointDeclaration, Keys
 
 
@@ -10,33 +11,45 @@ from ml_platform.scoring.state import Deployment, EndpointDeclaration, Keys
 class EndpointState:
     """An endpoint as it is.
 
-    `status`: serving what is declared; refused, when the declared deployment cannot be served (`reason` says why) and
-    `serving` is what answers instead, if anything; stopped, when nothing answers. `verified` says that the endpoint's
-    answers to the probe equalled the model's own.
+    `status`: serving all that is declared; refused, when some deployment cannot be served (`refused` says by its name
+    why, the others answer); stopped, when nothing answers.
     """
 
     name: str
     scoring_uri: str
     status: Literal["serving", "refused", "stopped"]
-    declared: Deployment
-    serving: Deployment | None
-    verified: bool
-    reason: str = ""
+    declared: EndpointDeclaration
+    refused: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def serving(self) -> Deployment | None:
+        """The deployment that answers most requests, None when nothing answers."""
+        shares = {} if self.status == "stopped" else self.declared.traffic
+        answering = {name: share for name, share in shares.items() if share and name not in self.refused}
+        return self.declared.deployment(max(answering, key=answering.__getitem__)) if answering else None
 
 
 class Endpoints(Protocol):
     """Brings endpoints into their declared state and tells what they are."""
 
     def deploy(self, declaration: EndpointDeclaration) -> EndpointState:
-        """Make the endpoint what is declared and return when it is, verified by a probe.
+        """Make the endpoint what is declared and return when it is: each deployment answers as its model does.
 
-        Deploying the same declaration again changes nothing; racing deploys end with one endpoint. Raises
-        EndpointError with the reason when it cannot be done; what was served before is then still served.
+        Deployments and shares that are declared already stay untouched, requests go on. Deploying the same declaration
+        again changes nothing; racing deploys end with one endpoint. Raises EndpointError with the reason when it cannot
+        be done; the deployments that were served before and are still declared are then still served.
         """
         ...
 
     def state(self, name: str) -> EndpointState | None:
         """The endpoint's state, None when there is no such endpoint."""
+        ...
+
+    def measures(self, name: str) -> dict[str, Counts]:
+        """What each declared deployment has answered and mirrored since it was deployed, by its name.
+
+        The counts begin again at 0 when the endpoint itself does.
+        """
         ...
 
     def delete(self, name: str) -> None:

@@ -1,0 +1,149 @@
+"""The servers that `benchmarks.serving` compares: the same model in each, one worker each."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import psutil
+
+from benchmarks.server_process import Target, free_port, serving
+from benchmarks.wrk import Request
+from ml_platform.core.product import ProductSpec
+from ml_platform.gateways.endpoints import Deployment, EndpointDeclaration, LocalEndpoints
+from ml_platform.scoring.encoding import read_signature
+from ml_platform.scoring.listener import ADDRESS
+from ml_platform.scoring.state import LOCK_FILE
+from ml_platform.settings import PROJECT_ROOT, Settings
+
+OURS, NOTHING, MLFLOW, AZURE = "this server", "no-op handler", "mlflow models serve", "Azure ML server"
+
+JSON = {"content-type": "application/json"}
+AZURE_SERVER = "azureml-inference-server-http==1.5.1"
+AZURE_HOME = PROJECT_ROOT / "build" / "azure-server"
+AZURE_MAIN = f"from azureml_inference_server_http import amlserver as s; s.DEFAULT_HOST = '{ADDRESS}'; s.run()"
+"""What its command `azmlinfsrv` does, but on the loopback: that command listens to the network and has no option."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What all of them answer about: one record, scored by the champion, whose serving directory is `directory`."""
+
+    settings: Settings
+    product: ProductSpec
+    version: str
+    directory: Path
+    record: Mapping[str, Any]
+    scratch: Path
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """The record without its key."""
+        return {name: self.record[name] for name in read_signature(self.directory).names}
+
+
+@contextmanager
+def this_server(subject: Subject) -> Iterator[Target]:
+    """The endpoint as it is deployed: keys, validation and inference log on."""
+    endpoints, name = LocalEndpoints(subject.scratch / "endpoints", str(subject.scratch / "log")), subject.product.name
+    try:
+        uri = endpoints.deploy(_declaration(subject)).scoring_uri
+        headers = {**JSON, "authorization": f"Bearer {endpoints.keys(name).primary}"}
+        host = int((subject.scratch / "endpoints" / name / LOCK_FILE).read_text())
+        yield Target(Request(uri, msgspec.json.encode(subject.record), headers), psutil.Process(host))
+    finally:
+        endpoints.delete(name)
+
+
+@contextmanager
+def no_op(subject: Subject) -> Iterator[Target]:
+    """A handler that reads the body and answers a constant, in the same server: the limit of the stack."""
+    port = free_port()
+    request = Request(f"http://{ADDRESS}:{port}/score", msgspec.json.encode(subject.record), JSON)
+    command = [sys.executable, "-m", "benchmarks.no_op_server", str(port)]
+    with serving(command, _environment(), request, subject.scratch / "no-op.log") as target:
+        yield target
+
+
+@contextmanager
+def mlflow_server(subject: Subject) -> Iterator[Target]:
+    """MLflow's own server of the same registered model."""
+    port, inputs = free_port(), subject.inputs
+    frame = {"columns": list(inputs), "data": [list(inputs.values())]}
+    request = Request(f"http://{ADDRESS}:{port}/invocations", msgspec.json.encode({"dataframe_split": frame}), JSON)
+    model = f"models:/{subject.product.name}/{subject.version}"
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", model, "-h", ADDRESS, "-p", str(port)]
+    environment = {
+        **_environment(),
+        "MLFLOW_TRACKING_URI": subject.settings.mlflow_tracking_uri,
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        # With `local` it runs uvicorn by its bare name: an environment that is not activated would not find it.
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
+    }
+    worker = ["--env-manager", "local", "--workers", "1"]
+    with serving([*command, *worker], environment, request, subject.scratch / "mlflow.log") as target:
+        yield target
+
+
+@contextmanager
+def azure_server(subject: Subject) -> Iterator[Target]:
+    """Azure ML's inference server with a scoring script of the usual kind."""
+    port = free_port()
+    request = Request(f"http://{ADDRESS}:{port}/score", msgspec.json.encode({"data": [subject.inputs]}), JSON)
+    script = Path(__file__).with_name("azure_scoring.py")
+    files = ["--entry_script", str(script), "--model_dir", str(subject.directory)]
+    command = [_azure_python(), "-c", AZURE_MAIN, *files, "--port", str(port), "--worker_count", "1"]
+    with serving(command, {}, request, subject.scratch / "azure.log") as target:
+        yield target
+
+
+TARGETS: Mapping[str, Callable[[Subject], AbstractContextManager[Target]]] = {
+    OURS: this_server,
+    NOTHING: no_op,
+    MLFLOW: mlflow_server,
+    AZURE: azure_server,
+}
+"""In the order of their turns. A variant, such as one with online features, is one more here, compared in RATIOS."""
+
+
+def dropped_rows(target: Target) -> int:
+    """Rows that this server's inference log has lost."""
+    uri = httpx.URL(target.request.uri).join("/health/ready")
+    return httpx.get(uri, trust_env=False).raise_for_status().json()["inference_log"]["dropped_rows"]
+
+
+def _declaration(subject: Subject) -> EndpointDeclaration:
+    product = subject.product
+    return EndpointDeclaration(
+        name=product.name,
+        deployments=(Deployment("blue", product.name, subject.version, str(subject.directory)),),
+        traffic={"blue": 100},
+        primary_key=tuple(product.features.primary_key),
+        event_time=product.features.event_time,
+    )
+
+
+def _environment() -> dict[str, str]:
+    """This checkout for servers that import from it, wherever they are started."""
+    return {"PYTHONPATH": str(PROJECT_ROOT)}
+
+
+def _azure_python() -> str:
+    """The Python of the Azure ML server's own environment, made when it is not there: it has pins of its own."""
+    python, stamp = AZURE_HOME / "bin" / "python", AZURE_HOME / "requirements.txt"
+    wanted = "\n".join([AZURE_SERVER, *(f"{name}=={version(name)}" for name in ("numpy", "onnxruntime", "pandas"))])
+    if not stamp.exists() or stamp.read_text() != wanted:
+        print(f"installing {AZURE_SERVER} into {AZURE_HOME}", flush=True)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(AZURE_HOME)], check=True)
+        pip = [str(python), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
+        subprocess.run([*pip, *wanted.splitlines()], check=True)
+        # Last, so that an installation that was cut off is made anew.
+        stamp.write_text(wanted)
+    return str(python)

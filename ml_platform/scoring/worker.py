@@ -1,0 +1,69 @@
+"""One worker of an endpoint: answers on the socket that all workers share, under uvicorn."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import uvicorn
+
+from ml_platform.scoring.app import create_app
+from ml_platform.scoring.host import POLL_SECONDS, Host
+from ml_platform.scoring.protocol import Protocol
+from ml_platform.scoring.state import DECLARED_FILE
+
+DRAIN_SECONDS = 10
+KEEP_ALIVE_SECONDS = 75
+
+logger = logging.getLogger(__name__)
+
+
+def serve(directory: Path, listener: socket.socket, place: int) -> None:
+    """Serve `directory` until SIGTERM, or until the process that keeps the workers has died."""
+    host, master = Host(directory, place), os.getppid()
+    app = create_app(host, also=lambda: _outlive(master, directory, listener))
+    config = uvicorn.Config(
+        app,
+        http=Protocol,
+        loop="uvloop",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+    )
+    server = uvicorn.Server(config)
+    host.underway = server.server_state.tasks
+    server.run(sockets=[listener])
+
+
+async def _outlive(master: int, directory: Path, listener: socket.socket) -> None:
+    """When the master dies, start another on the same socket and end: callers that connect meanwhile wait there.
+
+    Each worker does so; the lock lets one of the new masters live. An endpoint that was deleted stays so.
+    """
+    while os.getppid() == master:
+        await asyncio.sleep(POLL_SECONDS)
+    logger.error("the process that keeps the workers has died")
+    if (directory / DECLARED_FILE).exists():
+        start_master(directory, listener)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def start_master(directory: Path, listener: socket.socket) -> None:
+    """Start the keeper of workers, in a session of its own, on a socket that listens already."""
+    number = listener.fileno()
+    command = [sys.executable, "-m", "ml_platform.scoring", str(directory), "--listener", str(number)]
+    subprocess.Popen(command, pass_fds=[number], start_new_session=True)
+
+
+def start_worker(directory: Path, listener: socket.socket, place: int) -> "subprocess.Popen[bytes]":
+    """Start the worker of that place."""
+    number = listener.fileno()
+    command = [sys.executable, "-m", "ml_platform.scoring", str(directory)]
+    return subprocess.Popen([*command, "--listener", str(number), "--worker", str(place)], pass_fds=[number])
