@@ -15,8 +15,8 @@ import psutil
 
 from benchmarks.wrk import Request
 from ml_platform.processes import end_group
-from ml_platform.scoring.listener import ADDRESS
 from ml_platform.scoring.encoding import OUTPUT
+from ml_platform.scoring.listener import ADDRESS
 
 START_SECONDS, STOP_SECONDS = 120.0, 10.0
 TOLD = 3000
