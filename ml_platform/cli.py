@@ -1,6 +1,7 @@
 """ml-platform: the command line of the platform."""
 
 from datetime import date, datetime
+from getpass import getuser
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -133,6 +134,28 @@ def why_not(product: str) -> None:
 
     instance, registry, spec = _recorded(product)
     _tell(explanations.why_not(instance, registry, spec))
+
+
+@app.command()
+def approve(
+    product: str,
+    by: Annotated[str, typer.Option(help="Who approves; default: who is logged in.")] = "",
+) -> None:
+    """Let the new version of PRODUCT, whose roll-out waits for a person, answer requests; watch it take over."""
+    from ml_platform.rollouts import approve_waiting
+
+    approve_waiting(Console(highlight=False), product, by or getuser())
+
+
+@app.command()
+def rollback(
+    product: str,
+    by: Annotated[str, typer.Option(help="Who goes back; default: who is logged in.")] = "",
+) -> None:
+    """Put the version of PRODUCT that served before back in its place, at once, and make it the champion again."""
+    from ml_platform.rollouts import go_back
+
+    typer.echo(go_back(product, by or getuser()))
 
 
 def _recorded(product: str) -> "tuple[DagsterInstance, Registry, ProductSpec]":

@@ -8,6 +8,8 @@
     ├── JobError         a program that was started elsewhere failed
     ├── RegistryError    the model registry cannot answer or holds something unexpected
     └── EndpointError    an endpoint could not be brought into the declared state
+        ├── DeploymentRefused    a deployment cannot be served or does not answer as its model does
+        └── RolledBack           a roll-out went back, by what was seen
 
 Every message names what is wrong (file, field, value) and what to do next.
 """
@@ -43,3 +45,11 @@ class RegistryError(PlatformError):
 
 class EndpointError(PlatformError):
     """An endpoint could not be brought into the declared state."""
+
+
+class DeploymentRefused(EndpointError):
+    """A deployment cannot be served or does not answer as its model does."""
+
+
+class RolledBack(EndpointError):
+    """A roll-out went back to the deployment before, by what was seen."""

@@ -28,26 +28,77 @@ def write_serving_directory(directory: Path, bias: float = -1.0) -> Path:
     return directory
 
 
+def write_failing_directory(directory: Path) -> Path:
+    """A model that answers its examples and fails about distances that are 1 or more, or less than -1."""
+    nodes = [
+        *_NODES,
+        helper.make_node("Slice", ["filled", "first", "second", "axis"], ["distance"]),
+        helper.make_node("Cast", ["distance"], ["place"], to=TensorProto.INT64),
+        helper.make_node("Gather", ["places", "place"], ["nothing"]),
+        helper.make_node("Add", ["column", "nothing"], ["sum"]),
+        helper.make_node("Squeeze", ["sum", "axis"], ["probability"]),
+    ]
+    places = {"places": np.zeros(1, np.float32), "first": np.array([0]), "second": np.array([1])}
+    return _rewritten(directory, nodes, places)
+
+
+def write_slow_directory(directory: Path) -> Path:
+    """A model that gives the same and takes some milliseconds for it."""
+    width = 600
+    layers = [helper.make_node("MatMul", [f"layer{n}", "square"], [f"layer{n + 1}"]) for n in range(12)]
+    nodes = [
+        *_NODES,
+        helper.make_node("MatMul", ["filled", "wide"], ["layer0"]),
+        *layers,
+        helper.make_node("ReduceMax", ["layer12"], ["nothing"], axes=[1]),
+        helper.make_node("Add", ["column", "nothing"], ["sum"]),
+        helper.make_node("Squeeze", ["sum", "axis"], ["probability"]),
+    ]
+    zeros = {"wide": np.zeros((2, width), np.float32), "square": np.zeros((width, width), np.float32)}
+    return _rewritten(directory, nodes, zeros)
+
+
+def write_constant_directory(directory: Path) -> Path:
+    """A model that gives the same for every record."""
+    return _rewritten(
+        directory,
+        [*_NODES, helper.make_node("Squeeze", ["column", "axis"], ["probability"])],
+        {"weights": np.zeros((2, 1), np.float32)},
+    )
+
+
+def _rewritten(directory: Path, nodes: list[onnx.NodeProto], constants: dict[str, np.ndarray]) -> Path:
+    write_serving_directory(directory)
+    (directory / MODEL_FILE).write_bytes(_model(nodes, _CONSTANTS | constants).SerializeToString())
+    return directory
+
+
 def probability(distance: float, code: float, bias: float = -1.0) -> float:
     """What the model gives."""
     return float(1 / (1 + np.exp(-(0.5 * distance + 0.25 * code + bias))))
 
 
+_CONSTANTS: dict[str, np.ndarray] = {
+    "zero": np.array(0, np.float32),
+    "weights": np.array([[0.5], [0.25]], np.float32),
+    "bias": np.array(-1, np.float32),
+    "axis": np.array([1], np.int64),
+}
+_NODES = [
+    helper.make_node("IsNaN", ["features"], ["missing"]),
+    helper.make_node("Where", ["missing", "zero", "features"], ["filled"]),
+    helper.make_node("MatMul", ["filled", "weights"], ["product"]),
+    helper.make_node("Add", ["product", "bias"], ["logit"]),
+    helper.make_node("Sigmoid", ["logit"], ["column"]),
+]
+
+
 def _logistic(bias: float) -> onnx.ModelProto:
-    constants = {
-        "zero": np.array(0, np.float32),
-        "weights": np.array([[0.5], [0.25]], np.float32),
-        "bias": np.array(bias, np.float32),
-        "axis": np.array([1], np.int64),
-    }
-    nodes = [
-        helper.make_node("IsNaN", ["features"], ["missing"]),
-        helper.make_node("Where", ["missing", "zero", "features"], ["filled"]),
-        helper.make_node("MatMul", ["filled", "weights"], ["product"]),
-        helper.make_node("Add", ["product", "bias"], ["logit"]),
-        helper.make_node("Sigmoid", ["logit"], ["column"]),
-        helper.make_node("Squeeze", ["column", "axis"], ["probability"]),
-    ]
+    nodes = [*_NODES, helper.make_node("Squeeze", ["column", "axis"], ["probability"])]
+    return _model(nodes, _CONSTANTS | {"bias": np.array(bias, np.float32)})
+
+
+def _model(nodes: list[onnx.NodeProto], constants: dict[str, np.ndarray]) -> onnx.ModelProto:
     graph = helper.make_graph(
         nodes,
         "logistic",

@@ -67,6 +67,6 @@ def product_definitions(product: ProductSpec, folder: Path) -> dg.Definitions:
             decision,
         ],
         asset_checks=gates,
-        sensors=[*landing.build(product), conditions.sensor(product), actor],
+        sensors=[*landing.build(product), conditions.sensor(product), serving.sensor(product), actor],
         schedules=backfills.build(product, followed),
     )

@@ -176,11 +176,52 @@ class ModelSpec(Spec):
     gate: GateSpec
 
 
+class WatchSpec(Spec):
+    """A stage of a roll-out: how much of the requests the new deployment gets, and for how long that is watched."""
+
+    percent: int = Field(ge=1, le=50, description="Of the requests.")
+    seconds: float = Field(ge=0, le=86_400, description="For which the stage is watched.")
+
+
+class RolloutSpec(Spec):
+    """How a new champion takes over from the old one, and what sends it back."""
+
+    approval: Literal["automatic", "manual"] = Field(
+        default="automatic", description="manual: a person says `ml-platform approve` before the canary."
+    )
+    shadow: WatchSpec = Field(
+        default=WatchSpec(percent=50, seconds=30), description="It scores requests that the old one answers."
+    )
+    canary: WatchSpec = Field(default=WatchSpec(percent=10, seconds=60), description="It answers requests.")
+    min_requests: int = Field(default=100, ge=1, description="Of each, before time and predictions are judged.")
+    max_failure_rate: float = Field(
+        default=0.01, ge=0, le=1, description="Share of its requests that it may fail beyond what the old one fails."
+    )
+    max_latency_ratio: float = Field(
+        default=3, ge=1, description="How many times the old one's time (nine of ten requests) it may take."
+    )
+    max_prediction_shift: float = Field(
+        default=0.1, gt=0, le=1, description="How far its mean prediction may be from the old one's."
+    )
+    min_prediction_spread: float = Field(
+        default=0.2,
+        ge=0,
+        le=1,
+        description="Its predictions' standard deviation, at least, as a share of the old one's.",
+    )
+
+
 class EndpointSpec(Spec):
     """The real-time endpoint that serves the champion."""
 
     description: str = ""
     port: int = Field(default=0, ge=0, le=65535, description="Port of the local host; 0 picks a free one and keeps it.")
+    workers: int = Field(default=2, ge=1, le=64, description="Processes of the local host.")
+    max_concurrent_requests: int = Field(
+        default=256, ge=1, description="Requests at once, a worker; more are refused with 429, to come later."
+    )
+    max_worker_mib: int = Field(default=1024, ge=128, description="Memory at which a worker is replaced.")
+    rollout: RolloutSpec = Field(default_factory=RolloutSpec)
 
 
 class DriftSpec(Spec):

@@ -23,6 +23,11 @@ CHAMPION = "champion"
 GATE, GATE_CHAMPION, GATE_REASONS = "gate", "gate_champion", "gate_reasons"
 """Tags: the verdict, the champion's version that the challenger was compared with, and the reasons."""
 
+ROLLOUT, ROLLOUT_APPROVED_BY = "rollout", "rollout_approved_by"
+"""Tags: how the roll-out of a version stands, and who let it answer requests."""
+
+WAITING, SERVED, ROLLED_BACK = "waiting for approval", "served", "rolled back"
+
 TAG_LENGTH = 4000
 
 
@@ -123,6 +128,30 @@ class Registry:
             raise GateError(f"the gate of {model} version {version} says {found.tags.get(GATE)!r}: nothing to approve")
         self._tag(found, {"gate_approved_by": person, GATE: "promote"})
 
+    def record_rollout(self, model: str, version: str, state: str, document: dict[str, Any]) -> None:
+        """Write down how the roll-out of a version stands, and its evidence among its run's artifacts."""
+        found = self.get(model, version)
+        self._before_change()
+        self._client.log_text(found.run_id, json.dumps(document, indent=1), f"rollout/version-{version}.json")
+        self._tag(found, {ROLLOUT: state, f"{ROLLOUT}_at": _now()})
+
+    def approve_rollout(self, model: str, version: str, person: str) -> None:
+        """A person's word that a version may answer requests; raises GateError unless its roll-out waits for it."""
+        found = self.get(model, version)
+        if found.tags.get(ROLLOUT) != WAITING:
+            raise GateError(
+                f"the roll-out of {model} version {version} is {found.tags.get(ROLLOUT, 'not begun')!r}: it waits for "
+                "nobody"
+            )
+        self._tag(found, {ROLLOUT_APPROVED_BY: person, "rollout_approved_at": _now()})
+
+    def roll_back(self, model: str, version: str, to: str, why: str) -> None:
+        """Make `to` the champion again in place of `version`, which is not promoted any more; again changes nothing."""
+        found, champion = self.get(model, version), self.champion(model)
+        self._tag(found, {GATE_REASONS: f"rolled back: {why}", GATE: ROLLED_BACK})
+        if champion and champion.version == version:
+            self._client.set_registered_model_alias(model, CHAMPION, self.get(model, to).version)
+
     def promote(self, model: str, version: str) -> Version:
         """Make the version the champion; doing it again changes nothing.
 
@@ -140,7 +169,7 @@ class Registry:
                 f"{model} version {version} was compared with champion {found.tags.get(GATE_CHAMPION)}, "
                 f"but the champion is {present} now: run the gate again"
             )
-        self._tag(found, {"previous_champion": present, "promoted_at": datetime.now(UTC).isoformat(timespec="seconds")})
+        self._tag(found, {"previous_champion": present, "promoted_at": _now()})
         self._client.set_registered_model_alias(
             model, CHAMPION, version
         )  # last: a kill before it leaves no half champion
@@ -197,3 +226,7 @@ class Registry:
             tags=dict(found.tags),
             metrics=dict(run.data.metrics),
         )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -33,6 +33,8 @@ class Counts(msgspec.Struct):
     seconds_sum: float = 0.0
     seconds: list[int] = msgspec.field(default_factory=lambda: [0] * (len(SECONDS) + 1))
     predictions: list[int] = msgspec.field(default_factory=lambda: [0] * BINS)
+    predictions_sum: float = 0.0
+    predictions_squared: float = 0.0
 
     def scored(self, seconds: float, probabilities: Iterable[float]) -> None:
         """Count a request that was scored."""
@@ -40,12 +42,35 @@ class Counts(msgspec.Struct):
         self.seconds_sum += seconds
         self.seconds[bisect_left(SECONDS, seconds)] += 1
         for probability in probabilities:
+            self.predictions_sum += probability
+            self.predictions_squared += probability * probability
             self.predictions[min(int(probability * BINS), BINS - 1)] += 1
 
     def failure(self) -> None:
         """Count a request that the model failed."""
         self.requests += 1
         self.failed += 1
+
+    @property
+    def mean(self) -> float:
+        """The mean prediction; 0 without one."""
+        return self.predictions_sum / max(1, sum(self.predictions))
+
+    @property
+    def deviation(self) -> float:
+        """The standard deviation of the predictions."""
+        return max(0.0, self.predictions_squared / max(1, sum(self.predictions)) - self.mean**2) ** 0.5
+
+    def within(self, share: float) -> float:
+        """The time (seconds) that this share of the requests stayed below, between two bounds of the histogram."""
+        wanted, below = share * sum(self.seconds), 0
+        for place, count in enumerate(self.seconds):
+            if count and below + count >= wanted:
+                low = SECONDS[place - 1] if place else 0.0
+                high = SECONDS[min(place, len(SECONDS) - 1)]
+                return low + (high - low) * (wanted - below) / count
+            below += count
+        return 0.0
 
     def plus(self, other: "Counts", sign: int = 1) -> "Counts":
         """The sum of both, or with `sign` -1 the difference."""
@@ -55,6 +80,8 @@ class Counts(msgspec.Struct):
             self.seconds_sum + sign * other.seconds_sum,
             [a + sign * b for a, b in zip(self.seconds, other.seconds, strict=True)],
             [a + sign * b for a, b in zip(self.predictions, other.predictions, strict=True)],
+            self.predictions_sum + sign * other.predictions_sum,
+            self.predictions_squared + sign * other.predictions_squared,
         )
 
 
@@ -128,7 +155,9 @@ class _Collector:
                 label = [*name.rsplit("/", 1), role]
                 failed.add_metric(label, count.failed)
                 seconds.add_metric(label, _buckets(SECONDS, count.seconds), count.seconds_sum)
-                values.add_metric(label, _buckets([(n + 1) / BINS for n in range(BINS)], count.predictions), None)
+                values.add_metric(
+                    label, _buckets([(n + 1) / BINS for n in range(BINS)], count.predictions), count.predictions_sum
+                )
         yield from (failed, seconds, values)
         yield CounterMetricFamily(
             "inference_log_dropped_rows", "Rows that the log had to drop", self._measures.dropped_rows

@@ -16,6 +16,7 @@ from ml_platform.gateways.alerts import Alert
 from ml_platform.stages.attempts import REFUSED
 
 DECISION = "retrain_decision"
+ENDPOINTS = "endpoints"
 TOLD_VERDICTS = ("quarantine", "retrain")
 
 SETTLED = timedelta(seconds=10)
@@ -41,7 +42,7 @@ def alerts_of(instance: dg.DagsterInstance, record: dg.RunRecord, ui: str) -> li
     kinds = _READ_OF_A_FAILURE if run.status == dg.DagsterRunStatus.FAILURE else _READ
     events = [found.event_log_entry for found in instance.get_records_for_run(run.run_id, of_type=kinds).records]
     told = _Run(record, events, ui, instance.run_retries_enabled)
-    return [*told.refusals(), *told.failed_checks(), *told.decisions(), *told.failure()]
+    return [*told.refusals(), *told.failed_checks(), *told.decisions(), *told.waiting(), *told.failure()]
 
 
 def first_line(error: SerializableErrorInfo | None) -> str:
@@ -108,6 +109,22 @@ class _Run:
                 "\n".join([facts.get("reasons", ""), *(f"{n}: {facts[n]}" for n in _WEIGHED if n in facts)]),
                 f"{self.ui}/assets/{made.asset_key.to_user_string()}?view=events",
             )
+
+    def waiting(self) -> Iterator[Alert]:
+        """One alert a version whose roll-out waits for a person."""
+        for event, _ in self._of(dg.DagsterEventType.ASSET_MATERIALIZATION):
+            made = event.step_materialization_data.materialization
+            facts = {name: _text(value) for name, value in made.metadata.items()}
+            if made.asset_key.path[0] == ENDPOINTS and facts.get("rollout") == "waiting":
+                product = made.asset_key.path[-1]
+                yield self._alert(
+                    "approval",
+                    f"approval:{product}:{self.root}",
+                    f"{product}: a new version waits for approval",
+                    f"Version {facts['version']} serves on; `ml-platform approve {product}` lets the new one answer.",
+                    facts.get("seen", ""),
+                    f"{self.ui}/assets/{made.asset_key.to_user_string()}?view=events",
+                )
 
     def failure(self) -> Iterator[Alert]:
         """The alert of a failed run, unless it is tried again or every failure in it is told by another alert."""

@@ -1,18 +1,35 @@
-"""The champion is served: the real-time endpoint of a product."""
+"""The champion is served: the real-time endpoint of a product, and the sensor that keeps it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
 from ml_platform.core import keys
 from ml_platform.core.product import ProductSpec
-from ml_platform.errors import GateError
-from ml_platform.gateways.endpoints import Deployment, EndpointDeclaration, Endpoints
+from ml_platform.errors import GateError, RolledBack
+from ml_platform.gateways.endpoints import EndpointDeclaration, Endpoints, EndpointState
+from ml_platform.gateways.lake import Lake
 from ml_platform.gateways.registry import Registry
 from ml_platform.settings import Settings
-from ml_platform.stages.attempts import WHOLE, Attempt, record
+from ml_platform.stages.attempts import WHOLE, Attempt, contents, record
 from ml_platform.stages.conditions import follow
+from ml_platform.stages.rollout import Outcome, Rollout
+from ml_platform.stages.underway import underway
 from ml_platform.stages.upstream import Inputs, Upstream
+
+MOST_RECORDED = 500
+"""Recorded requests of the newest day that a new deployment is probed with."""
+
+
+class RolloutApproval(dg.Config):
+    """A person's word on a version whose roll-out waits for it."""
+
+    approve_version: str = ""
+    approved_by: str = ""
 
 
 def build(product: ProductSpec) -> list[dg.AssetsDefinition]:
@@ -32,8 +49,10 @@ def build(product: ProductSpec) -> list[dg.AssetsDefinition]:
     )
     def endpoint(
         context: dg.AssetExecutionContext,
+        config: RolloutApproval,
         registry: dg.ResourceParam[Registry],
         endpoints: dg.ResourceParam[Endpoints],
+        lake: dg.ResourceParam[Lake],
         settings: dg.ResourceParam[Settings],
     ) -> Iterator[dg.MaterializeResult]:
         read = inputs.digest_now(context.instance)
@@ -42,32 +61,135 @@ def build(product: ProductSpec) -> list[dg.AssetsDefinition]:
             raise GateError(
                 f"{product.name} has no champion to serve: materialise models/{product.name}/champion first"
             )
-        state = endpoints.deploy(
-            EndpointDeclaration(
-                name=product.name,
-                deployments=(
-                    Deployment(
-                        name="blue",
-                        model_name=product.name,
-                        model_version=champion.version,
-                        serving_dir=str(registry.serving_directory(product.name, champion.version)),
-                    ),
-                ),
-                traffic={"blue": 100},
-                primary_key=tuple(product.features.primary_key),
-                event_time=product.features.event_time,
-                port=product.endpoint.port,
-                replay_clock=settings.replay_clock,
-            )
-        )
-        yield dg.MaterializeResult(
-            metadata={
-                "scoring_uri": dg.MetadataValue.url(state.scoring_uri),
-                "version": champion.version,
-                "status": state.status,
-            },
-            data_version=dg.DataVersion(champion.version),
-        )
+        if config.approve_version:
+            _approve(registry, product, champion.version, config)
+        rollout = rollout_of(product, endpoints, registry, settings)
+        rollout.recorded = lambda: _recorded(context.instance, lake, product)
+        rollout.tell = context.log.info
+        try:
+            outcome = rollout.run(product.name, champion.version)
+        except RolledBack as error:
+            tell_rolled_back(context.instance, product, registry, str(error))
+            raise
+        version = outcome.state.serving.model_version if outcome.state.serving else "none"
+        yield dg.MaterializeResult(metadata=_metadata(outcome, version), data_version=dg.DataVersion(version))
         record(context, context.asset_key, WHOLE, Attempt(read, "passed"), {})
 
     return [endpoint]
+
+
+def sensor(product: ProductSpec) -> dg.SensorDefinition:
+    """Sees to it that the endpoint answers, that no roll-out is left half done and no old deployment for ever."""
+    key = dg.AssetKey(keys.endpoint(product.name))
+
+    @dg.sensor(
+        name=f"endpoint_{product.name}",
+        asset_selection=dg.AssetSelection.assets(key),
+        minimum_interval_seconds=30,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Materialises the endpoint when it does not answer, or a roll-out or an old deployment was left.",
+        tags={"product": product.name},
+    )
+    def keep(
+        context: dg.SensorEvaluationContext,
+        registry: dg.ResourceParam[Registry],
+        endpoints: dg.ResourceParam[Endpoints],
+    ) -> dg.SensorResult | dg.SkipReason:
+        state = endpoints.state(product.name)
+        if state is None:
+            return dg.SkipReason("nothing was deployed yet")
+        if key in underway(context.instance):
+            return dg.SkipReason("a run is at work on it")
+        now = datetime.now(UTC)
+        why = _left(state, registry, product, now)
+        if not why:
+            return dg.SkipReason(f"it answers with version {state.serving.model_version if state.serving else 'none'}")
+        # At most once an hour for the same: what cannot be mended so is not tried at every tick.
+        about = sha256(repr((why, state, now.strftime("%Y-%m-%d %H"))).encode()).hexdigest()[:12]
+        tags = {"ml_platform/reason": why, "ml_platform/product": product.name}
+        return dg.SensorResult(run_requests=[dg.RunRequest(run_key=about, asset_selection=[key], tags=tags)])
+
+    return keep
+
+
+def rollout_of(product: ProductSpec, endpoints: Endpoints, registry: Registry, settings: Settings) -> Rollout:
+    """The roll-out that the product declares."""
+    spec = product.endpoint
+    declared = EndpointDeclaration(
+        name=product.name,
+        deployments=(),
+        traffic={},
+        primary_key=tuple(product.features.primary_key),
+        event_time=product.features.event_time,
+        port=spec.port,
+        replay_clock=settings.replay_clock,
+        workers=spec.workers,
+        max_concurrent_requests=spec.max_concurrent_requests,
+        max_worker_mib=spec.max_worker_mib,
+    )
+    return Rollout(endpoints, registry, declared, spec.rollout, _kept_for(product))
+
+
+def tell_rolled_back(instance: dg.DagsterInstance, product: ProductSpec, registry: Registry, why: str) -> None:
+    """Record that another version is the champion again: what follows it sees the change."""
+    champion = registry.champion(product.name)
+    version = champion.version if champion else "none"
+    instance.report_runless_asset_event(
+        dg.AssetMaterialization(
+            dg.AssetKey(keys.champion(product.name)),
+            description=why,
+            metadata={"version": version, "rolled_back": why},
+            tags={DATA_VERSION_TAG: version},
+        )
+    )
+
+
+def _kept_for(product: ProductSpec) -> timedelta:
+    """An old deployment stays ready until the labels of its last predictions have matured."""
+    return timedelta(days=product.monitors.performance.maturity_days)
+
+
+def _left(state: EndpointState, registry: Registry, product: ProductSpec, now: datetime) -> str:
+    """What is left to do at an endpoint that no run is at work on."""
+    if state.status == "stopped":
+        return "the endpoint does not answer"
+    shares = [share for share in state.declared.traffic.values() if share]
+    if len(shares) > 1 or state.declared.mirror:
+        return "a roll-out was left half done"
+    if len(state.declared.deployments) > 1 and state.serving:
+        tags = registry.get(product.name, state.serving.model_version).tags
+        if tags.get("rollout") == "served" and "rollout_at" in tags:
+            since = datetime.fromisoformat(tags["rollout_at"])
+            return "the time of the old deployment is over" if now - since >= _kept_for(product) else ""
+    return ""
+
+
+def _approve(registry: Registry, product: ProductSpec, version: str, config: RolloutApproval) -> None:
+    if config.approve_version != version or not config.approved_by:
+        raise GateError(
+            f"approve_version is {config.approve_version!r} by {config.approved_by!r}: name the champion {version!r} "
+            "and who approves its roll-out"
+        )
+    registry.approve_rollout(product.name, version, config.approved_by)
+
+
+def _recorded(instance: dg.DagsterInstance, lake: Lake, product: ProductSpec) -> Sequence[Mapping[str, Any]]:
+    """Requests of the newest day that was logged; none before the first one was."""
+    path = keys.monitoring(product.name, "inference_log")
+    days = contents(instance, dg.AssetKey(path))
+    return lake.rows(path, max(days), max(days))[:MOST_RECORDED] if days else []
+
+
+def _metadata(outcome: Outcome, version: str) -> dict[str, Any]:
+    declared = outcome.state.declared
+    metadata: dict[str, Any] = {
+        "scoring_uri": dg.MetadataValue.url(outcome.state.scoring_uri),
+        "version": version,
+        "status": outcome.state.status,
+        "rollout": outcome.status,
+        "deployments": {each.name: f"version {each.model_version}" for each in declared.deployments},
+        "traffic": declared.traffic,
+    }
+    if outcome.sentences:
+        metadata["seen"] = dg.MetadataValue.md("\n".join(f"- {sentence}" for sentence in outcome.sentences))
+    return metadata

@@ -71,7 +71,7 @@ def test_a_day_is_final_when_the_tables_reach_past_its_maturity_and_provisional_
 def test_drift_is_measured_against_the_version_that_serves(line: Line) -> None:
     champion = line.metadata(keys.champion(PRODUCT))["version"].value
     state = line.gateways.endpoints.state(PRODUCT)
-    assert state and state.serving and state.verified
+    assert state and state.serving and state.status == "serving"
     assert state.serving.model_version == champion
     drift, log = monitored(line, "drift"), monitored(line, "inference_log")
     assert drift["baseline_version"].unique().tolist() == log["model_version"].unique().tolist() == [champion]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
-Kind = Literal["failed run", "failed check", "refused", "decision", "sensor"]
+Kind = Literal["failed run", "failed check", "refused", "decision", "approval", "sensor"]
 
 # Together below 2,000 characters, the least that a usual service takes (Discord's).
 _MOST = {"key": 400, "title": 150, "what": 600, "evidence": 800, "link": 300}

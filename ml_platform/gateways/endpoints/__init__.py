@@ -2,6 +2,7 @@
 
 from ml_platform.gateways.endpoints.client import Prediction, Scores, ScoringClient
 from ml_platform.gateways.endpoints.local import LocalEndpoints
+from ml_platform.gateways.endpoints.probe import probe
 from ml_platform.gateways.endpoints.protocol import Endpoints, EndpointState
 from ml_platform.scoring.measures import Counts
 from ml_platform.scoring.state import Deployment, EndpointDeclaration, Keys
@@ -17,4 +18,5 @@ __all__ = [
     "Prediction",
     "Scores",
     "ScoringClient",
+    "probe",
 ]

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import msgspec
 
-from ml_platform.errors import EndpointError
+from ml_platform.errors import DeploymentRefused, EndpointError
 from ml_platform.gateways.endpoints.probe import probe
 from ml_platform.gateways.endpoints.process import host_is_alive, log_tail, start_host, stop_host
 from ml_platform.gateways.endpoints.protocol import EndpointState
@@ -34,6 +34,8 @@ from ml_platform.scoring.state import (
 T = TypeVar("T")
 
 STOP_SECONDS = 15.0
+REVIVAL_SECONDS = 5.0
+"""In which the workers of a host that was killed start another."""
 
 
 class LocalEndpoints:
@@ -160,7 +162,7 @@ class LocalEndpoints:
     def _follow(self, directory: Path, declared: Declared, alive: bool) -> Observed:
         """What the host observes of `declared`; it is started where it is not alive."""
         if alive:
-            return self._wait(directory, declared, lambda: not host_is_alive(directory))
+            return self._wait(directory, declared, _Gone(directory))
         process = self._started[declared.endpoint.name] = start_host(directory)
         return self._wait(directory, declared, lambda: process.poll() is not None and not host_is_alive(directory))
 
@@ -177,6 +179,18 @@ class LocalEndpoints:
         raise EndpointError(f"endpoint {name!r} was not ready in {self._deadline} s:\n{log_tail(directory)}")
 
 
+class _Gone:
+    """Whether a host has been gone for so long that its workers have not started another."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory, self._alive_at = directory, time.monotonic()
+
+    def __call__(self) -> bool:
+        if host_is_alive(self._directory):
+            self._alive_at = time.monotonic()
+        return time.monotonic() - self._alive_at > REVIVAL_SECONDS
+
+
 def _accepted(observed: Observed, endpoint: EndpointDeclaration, before: EndpointDeclaration | None) -> Observed:
     if not observed.refused:
         return observed
@@ -185,7 +199,7 @@ def _accepted(observed: Observed, endpoint: EndpointDeclaration, before: Endpoin
     now = ", ".join(f"version {each.model_version} of {each.model_name}" for each in served)
     reasons = "; ".join(observed.refused.values())
     still = f"{now} is still served" if served else "nothing is served"
-    raise EndpointError(f"endpoint {endpoint.name!r}: {reasons}; {still}")
+    raise DeploymentRefused(f"endpoint {endpoint.name!r}: {reasons}; {still}")
 
 
 def _absolute(deployment: Deployment) -> Deployment:

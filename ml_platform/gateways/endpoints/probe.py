@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ml_platform.errors import EndpointError
+from ml_platform.errors import DeploymentRefused, EndpointError
 from ml_platform.gateways.endpoints.client import ScoringClient
 from ml_platform.scoring.state import Deployment, EndpointDeclaration
 
@@ -19,7 +19,7 @@ def probe(
     key: str,
     recorded: Sequence[Mapping[str, Any]] = (),
 ) -> int:
-    """Score records over HTTP and in this process; raises EndpointError when the answers differ.
+    """Score records over HTTP and in this process; raises DeploymentRefused when the answers differ.
 
     The records are the model's examples and, where given, `recorded` ones: columns by name, a missing one being null.
     The probe does not enter the inference log. Returns how many records were asked about.
@@ -31,13 +31,13 @@ def probe(
     try:
         model = ServingModel(Path(deployment.serving_dir))
     except EncodingError as error:
-        raise EndpointError(f"endpoint {endpoint.name!r} cannot be verified: {error}") from error
+        raise DeploymentRefused(f"endpoint {endpoint.name!r} cannot be verified: {error}") from error
     inputs = model.signature.names
     records = [*example_records(model.signature), *({name: row.get(name) for name in inputs} for row in recorded)]
     try:
         expected = model.score_matrix(Encoder(model.signature).encode_records(records)).tolist()
     except EncodingError as error:
-        raise EndpointError(f"endpoint {endpoint.name!r} cannot be probed: {error}") from error
+        raise DeploymentRefused(f"endpoint {endpoint.name!r} cannot be probed: {error}") from error
     keys = dict.fromkeys(endpoint.primary_key, "probe") | {endpoint.event_time: datetime.now(UTC)}
     with ScoringClient(scoring_uri, key) as client:
         scores = client.score([record | keys for record in records], probe=True, deployment=deployment.name)
@@ -47,7 +47,7 @@ def probe(
     answers = [prediction.probability for prediction in scores.predictions]
     if worst := _worst(answers, expected):
         place, answer, known = worst
-        raise EndpointError(
+        raise DeploymentRefused(
             f"{scoring_uri} answers {answer} about record {place} of the probe, its model {known}: "
             f"{deployment.serving_dir} was changed after it was loaded; register the change as a new version and "
             "deploy that"

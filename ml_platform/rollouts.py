@@ -1,0 +1,55 @@
+"""What a person says about a roll-out on the command line: approve what waits, or go back."""
+
+from dagster import DagsterInstance
+from rich.console import Console
+
+from ml_platform.components.declared import PRODUCTS, declared_product
+from ml_platform.components.model_product import product_definitions
+from ml_platform.core import keys
+from ml_platform.definitions import deployed
+from ml_platform.errors import GateError
+from ml_platform.gateways.build import build_gateways
+from ml_platform.gateways.registry import Registry
+from ml_platform.runs import materialise
+from ml_platform.services import prepare_home
+from ml_platform.settings import Settings
+from ml_platform.stages.rollout import roll_back
+from ml_platform.stages.serving import rollout_of, tell_rolled_back
+
+
+def approve_waiting(console: Console, product: str, person: str) -> None:
+    """Record the approval and go on with the roll-out in a run of this process; raises GateError when nothing waits."""
+    settings = Settings()
+    prepare_home(settings)
+    spec = declared_product(product)
+    champion = _registry(settings).champion(product)
+    if champion is None:
+        raise GateError(f"{product} has no champion: there is nothing to approve")
+    step = "__".join(keys.endpoint(product))
+    config = {step: {"config": {"approve_version": champion.version, "approved_by": person}}}
+    materialise(
+        DagsterInstance.get(),
+        deployed(product_definitions(spec, PRODUCTS / product), settings),
+        [keys.endpoint(product)],
+        lambda _, event: console.print(f"  {event}"),
+        config=config,
+    )
+    console.print(f"version {champion.version} of {product} serves, approved by {person}")
+
+
+def go_back(product: str, person: str) -> str:
+    """Put the version before back; the sentence that says so."""
+    settings = Settings()
+    prepare_home(settings)
+    spec, registry = declared_product(product), _registry(settings)
+    rollout = rollout_of(spec, build_gateways(settings).endpoints, registry, settings)
+    version = roll_back(rollout, product, person)
+    told = f"version {version} of {product} serves again: rolled back by {person}"
+    tell_rolled_back(DagsterInstance.get(), spec, registry, told)
+    return told
+
+
+def _registry(settings: Settings) -> Registry:
+    from mlflow import MlflowClient
+
+    return Registry(MlflowClient(settings.mlflow_tracking_uri), settings.home / "models")

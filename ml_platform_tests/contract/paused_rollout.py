@@ -1,0 +1,37 @@
+"""Rolls a world's champion out and stops at a place, to be killed there: python -m ... FOLDER PLACE."""
+
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ml_platform.errors import RolledBack
+from ml_platform.gateways.registry import Registry
+from ml_platform_tests.contract.rollouts import NAME, World
+
+
+def pause(*_: Any) -> None:
+    """Say that the place is reached and stay there."""
+    print("reached", flush=True)
+    signal.pause()
+
+
+def main() -> None:
+    """PLACE is what a sentence of the roll-out begins with, or `recording` or `going back`."""
+    folder, place = Path(sys.argv[1]), sys.argv[2]
+    world = World(folder, workers=2)
+    rollout = world.rollout()
+    rollout.tell = lambda sentence: pause() if sentence.startswith(place) else None
+    if place == "recording":
+        Registry.record_rollout = pause  # pyright: ignore
+    if place == "going back":
+        Registry.roll_back = pause  # pyright: ignore
+    champion = world.registry.champion(NAME)
+    assert champion
+    with suppress(RolledBack):
+        rollout.run(NAME, champion.version)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""An endpoint on this machine with a registry of small models behind it, and a load on it."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from mlflow import MlflowClient
+
+from ml_platform.core.gate import Decision, Evidence
+from ml_platform.core.product import RolloutSpec, WatchSpec
+from ml_platform.gateways.endpoints import EndpointDeclaration, LocalEndpoints, ScoringClient
+from ml_platform.gateways.registry import Registry, initialise
+from ml_platform.stages.rollout import Outcome, Rollout
+from ml_platform_tests.load import Outcomes
+from ml_platform_tests.serving_directories import RECORD, write_serving_directory
+
+NAME = "delays"
+QUICK = RolloutSpec(shadow=WatchSpec(percent=50, seconds=0.4), canary=WatchSpec(percent=10, seconds=0.4))
+
+
+class World:
+    """Registered model versions, an endpoint for them, and the folder in which all of it is."""
+
+    def __init__(self, folder: Path, policy: RolloutSpec = QUICK, **more: Any) -> None:
+        self.folder, self.policy = folder, policy
+        uri = f"sqlite:///{folder}/mlflow.db"
+        initialise(uri, "training", folder / "cache", (folder / "artifacts").as_uri())
+        self.client = MlflowClient(uri)
+        self.registry = Registry(self.client, folder / "cache")
+        self.log = folder / "log"
+        self.endpoints = LocalEndpoints(folder / "endpoints", self.log.as_uri())
+        keys = (("flight_id",), "sched_dep_at")
+        self.endpoint = EndpointDeclaration(NAME, (), {}, *keys, **more)
+
+    def champion(self, bias: float = -1.0, serving: Path | None = None) -> str:
+        """Register a version, of the model with that bias or of a serving directory, and make it the champion."""
+        if self.registry.latest(NAME) is None:
+            self.client.create_registered_model(NAME)
+        number = len(list(self.folder.glob("model-*"))) + 1
+        directory = serving or write_serving_directory(self.folder / f"model-{number}", bias)
+        experiment = self.client.get_experiment_by_name("training")
+        assert experiment
+        run = self.client.create_run(experiment.experiment_id)
+        self.client.log_artifacts(run.info.run_id, str(directory), "model/data/serving")
+        source = f"{run.info.artifact_uri}/model"
+        version = str(self.client.create_model_version(NAME, source, run.info.run_id).version)
+        before = self.registry.champion(NAME)
+        evidence = Evidence(version, ["2013-03-18"], 1000, 200, {}, champion_version=before.version if before else None)
+        self.registry.record_gate(NAME, version, Decision(True, "promote", ("because",), evidence))
+        self.registry.promote(NAME, version)
+        return version
+
+    def rollout(self, policy: RolloutSpec | None = None) -> Rollout:
+        """The roll-out of this world."""
+        keep = timedelta(days=1)
+        return Rollout(self.endpoints, self.registry, self.endpoint, policy or self.policy, keep)
+
+    def roll_out(self) -> Outcome:
+        """Roll the champion out."""
+        champion = self.registry.champion(NAME)
+        assert champion
+        return self.rollout().run(NAME, champion.version)
+
+    def traffic(self) -> dict[str, int]:
+        """The percent of the requests by model version."""
+        state = self.endpoints.state(NAME)
+        assert state
+        versions = {each.name: each.model_version for each in state.declared.deployments}
+        return {versions[name]: share for name, share in state.declared.traffic.items() if share}
+
+    def versions(self) -> list[str]:
+        """The model versions behind the endpoint."""
+        state = self.endpoints.state(NAME)
+        assert state
+        return sorted(each.model_version for each in state.declared.deployments)
+
+    def answering(self) -> str:
+        """The version that answers one request."""
+        with ScoringClient(self.endpoints.scoring_uri(NAME), self.endpoints.keys(NAME).primary) as client:
+            return client.score_one(RECORD).model_version
+
+    def evidence(self, version: str) -> dict[str, Any]:
+        """What was recorded of a roll-out."""
+        found = self.registry.get(NAME, version)
+        path = self.client.download_artifacts(found.run_id, f"rollout/version-{version}.json", str(self.folder))
+        return json.loads(Path(path).read_text())
+
+    def logged(self, collection: str) -> list[str]:
+        """The ids of the logged rows."""
+        lines = (line for path in self.log.rglob(f"{collection}/**/*.jsonl") for line in path.read_text().splitlines())
+        return [f"{line['correlationid']}_{n}" for line in map(json.loads, lines) for n in range(len(line["data"]))]
+
+    @contextmanager
+    def under_load(self, rate: float) -> Iterator[Outcomes]:
+        """Ask so often a second, in a process of its own; what became of it is there when the block ends."""
+        uri, key, file = self.endpoints.scoring_uri(NAME), self.endpoints.keys(NAME).primary, self.folder / "load.json"
+        command = [sys.executable, "-m", "ml_platform_tests.load", uri, key, str(rate), str(file)]
+        outcomes = Outcomes({}, {})
+        with subprocess.Popen(command) as process:
+            try:
+                yield outcomes
+            finally:
+                process.send_signal(signal.SIGTERM)
+                assert process.wait(30) == 0
+        found = msgspec.json.decode(file.read_bytes(), type=Outcomes)
+        outcomes.versions, outcomes.failed, outcomes.lost = found.versions, found.failed, found.lost
+        outcomes.slowest = found.slowest

@@ -1,0 +1,251 @@
+"""A champion is rolled out under load without a lost request, and goes back by itself when it is out of bounds."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from ml_platform.core.product import RolloutSpec, WatchSpec
+from ml_platform.errors import DeploymentRefused, EndpointError, GateError, RolledBack
+from ml_platform.gateways.registry import ROLLED_BACK, SERVED, WAITING
+from ml_platform.scoring.state import LOCK_FILE
+from ml_platform.stages.rollout import roll_back
+from ml_platform_tests.contract.rollouts import NAME, QUICK, World
+from ml_platform_tests.serving_directories import (
+    write_constant_directory,
+    write_failing_directory,
+    write_serving_directory,
+    write_slow_directory,
+)
+
+RATE = 1500
+LONG = WatchSpec(percent=10, seconds=30)
+STAGES = {
+    "shadow": RolloutSpec(shadow=WatchSpec(percent=50, seconds=30), canary=LONG),
+    "canary": RolloutSpec(shadow=WatchSpec(percent=50, seconds=0), canary=LONG),
+}
+"""In the second nothing is seen of a version before it answers requests."""
+
+FAULTS: dict[str, tuple[Callable[[Path], Path], str]] = {
+    "answers 5xx": (write_failing_directory, "failed"),
+    "is ten times slower": (write_slow_directory, "nine of ten requests took"),
+    "predicts a constant": (write_constant_directory, "predictions hardly differ"),
+}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path, workers=2)
+    world.champion()
+    world.roll_out()
+    yield world
+    world.endpoints.delete(NAME)
+
+
+def logged_once(world: World, answers: int) -> bool:
+    world.endpoints.delete(NAME)
+    ids = [world.logged(collection) for collection in ("model_inputs", "model_outputs")]
+    return [len(set(found)) for found in ids] == [len(found) for found in ids] == [answers, answers]
+
+
+def test_the_first_champion_is_served_at_once(world: World) -> None:
+    assert (world.traffic(), world.answering()) == ({"1": 100}, "1")
+    assert world.registry.get(NAME, "1").tags["rollout"] == SERVED
+
+
+def test_a_new_champion_takes_over_under_load_and_the_old_one_is_kept(world: World) -> None:
+    version = world.champion(-0.9)
+    with world.under_load(RATE) as outcomes:
+        outcome = world.roll_out()
+    assert (outcome.status, world.traffic(), world.versions()) == ("served", {version: 100}, ["1", version])
+    assert (outcomes.failed, outcomes.lost, set(outcomes.versions)) == ({}, 0, {"1", version})
+    stages = {stage["name"]: stage for stage in world.evidence(version)["stages"]}
+    assert stages["shadow"]["compared"]
+    assert stages["canary"]["new"]["requests"] > 30
+    share = stages["canary"]["new"]["requests"] / (
+        stages["canary"]["new"]["requests"] + stages["canary"]["old"]["requests"]
+    )
+    assert share == pytest.approx(QUICK.canary.percent / 100, abs=0.02)
+    assert logged_once(world, outcomes.answers)
+
+
+def test_rolling_the_same_out_again_changes_nothing(world: World) -> None:
+    world.champion(-0.9)
+    world.roll_out()
+    before = world.endpoints.state(NAME)
+    assert world.roll_out().state == before
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_version_out_of_bounds_goes_back_within_ten_seconds_and_is_never_above_its_share(
+    world: World, fault: str, stage: str
+) -> None:
+    write, reason = FAULTS[fault]
+    version = world.champion(serving=write(world.folder / "faulty"))
+    with world.under_load(RATE) as outcomes:
+        began = time.monotonic()
+        with pytest.raises(RolledBack, match=f"version 1 serves: as {stage}.*{reason}"):
+            world.rollout(STAGES[stage]).run(NAME, version)
+        assert time.monotonic() - began < 10
+    assert (world.traffic(), world.versions(), world.answering()) == ({"1": 100}, ["1"], "1")
+    champion, refused = world.registry.champion(NAME), world.registry.get(NAME, version)
+    assert champion and champion.version == "1"
+    assert refused.tags["rollout"] == refused.tags["gate"] == ROLLED_BACK
+    with pytest.raises(GateError, match="rolled back"):
+        world.registry.promote(NAME, version)
+    assert reason in world.evidence(version)["reason"]
+    asked = outcomes.answers + sum(outcomes.failed.values())
+    by_new = sum(outcomes.failed.values()) + sum(s.count for v, s in outcomes.versions.items() if v == version)
+    assert outcomes.versions["1"].count > 0
+    assert outcomes.lost == 0
+    assert by_new <= (0 if stage == "shadow" else asked * LONG.percent / 100)
+
+
+def test_a_version_that_does_not_answer_as_its_model_is_not_asked_by_anybody(world: World) -> None:
+    version = world.champion(-0.9)
+    served = world.registry.serving_directory(NAME, version)
+    other = write_serving_directory(world.folder / "other", 1.0)
+    recorded = world.rollout()
+
+    def swapped() -> list[dict[str, float]]:
+        (served / "model.onnx").write_bytes((other / "model.onnx").read_bytes())
+        return [{"distance": float(n)} for n in range(5)]
+
+    recorded.recorded = swapped
+    with world.under_load(RATE) as outcomes, pytest.raises(RolledBack, match="answers .* its model"):
+        recorded.run(NAME, version)
+    assert (set(outcomes.versions), outcomes.failed, outcomes.lost) == ({"1"}, {}, 0)
+    assert world.versions() == ["1"]
+
+
+def test_a_version_that_cannot_be_loaded_goes_back(world: World) -> None:
+    version = world.champion(-0.9)
+    (world.registry.serving_directory(NAME, version) / "model.onnx").write_bytes(b"torn")
+    with pytest.raises(RolledBack, match="cannot be served"):
+        world.roll_out()
+    assert (world.traffic(), world.answering()) == ({"1": 100}, "1")
+
+
+def test_a_first_version_that_cannot_be_loaded_is_an_error(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    version = world.champion()
+    (world.registry.serving_directory(NAME, version) / "model.onnx").write_bytes(b"torn")
+    try:
+        with pytest.raises(DeploymentRefused, match="nothing is served"):
+            world.roll_out()
+    finally:
+        world.endpoints.delete(NAME)
+
+
+@pytest.mark.parametrize("place", ["probe", "shadow", "canary", "recording", "going back"])
+def test_a_roll_out_that_is_killed_anywhere_is_finished_by_the_next_one(world: World, place: str) -> None:
+    faulty = place == "going back"
+    version = world.champion(serving=write_constant_directory(world.folder / "faulty") if faulty else None)
+    with world.under_load(RATE) as outcomes:
+        command = [sys.executable, "-m", "ml_platform_tests.contract.paused_rollout", str(world.folder), place]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as run:
+            assert run.stdout
+            assert run.stdout.readline() == b"reached\n"
+            run.send_signal(signal.SIGKILL)
+        if faulty:
+            with pytest.raises(RolledBack):
+                world.roll_out()
+        else:
+            assert world.roll_out().status == "served"
+    serving = "1" if faulty else version
+    champion = world.registry.champion(NAME)
+    assert champion and champion.version == serving
+    assert world.traffic() == {serving: 100}
+    assert world.registry.get(NAME, version).tags["rollout"] == (ROLLED_BACK if faulty else SERVED)
+    assert (outcomes.failed, outcomes.lost) == ({}, 0)
+
+
+def test_with_manual_approval_it_waits_before_the_canary_until_a_person_says_so(world: World) -> None:
+    manual = QUICK.model_copy(update={"approval": "manual"})
+    version = world.champion(-0.9)
+    with world.under_load(RATE) as outcomes:
+        assert world.rollout(manual).run(NAME, version).status == "waiting"
+        assert world.rollout(manual).run(NAME, version).status == "waiting"
+    assert (set(outcomes.versions), world.traffic()) == ({"1"}, {"1": 100})
+    assert world.registry.get(NAME, version).tags["rollout"] == WAITING
+    world.registry.approve_rollout(NAME, version, "ada")
+    assert world.rollout(manual).run(NAME, version).status == "served"
+    assert world.traffic() == {version: 100}
+    assert world.evidence(version)["approved_by"] == "ada"
+    with pytest.raises(GateError, match="waits for nobody"):
+        world.registry.approve_rollout(NAME, version, "ada")
+
+
+def test_by_hand_the_version_before_is_back_in_one_step(world: World) -> None:
+    version = world.champion(-0.9)
+    world.roll_out()
+    with world.under_load(RATE) as outcomes:
+        assert roll_back(world.rollout(), NAME, "ada") == "1"
+    assert (world.traffic(), world.versions(), world.answering()) == ({"1": 100}, ["1"], "1")
+    assert (outcomes.failed, outcomes.lost) == ({}, 0)
+    champion = world.registry.champion(NAME)
+    assert champion and champion.version == "1"
+    assert "by ada" in world.registry.get(NAME, version).tags["gate_reasons"]
+    assert world.roll_out().status == "served"
+
+
+def test_by_hand_it_goes_back_to_a_version_that_is_not_kept_any_more(world: World) -> None:
+    world.champion(-0.9)
+    world.roll_out()
+    state = world.endpoints.state(NAME)
+    assert state and state.serving
+    world.rollout()._declare([state.serving], {state.serving.name: 100})
+    assert roll_back(world.rollout(), NAME, "ada") == "1"
+    assert world.answering() == "1"
+    with pytest.raises(EndpointError, match="none to go back to"):
+        roll_back(world.rollout(), NAME, "ada")
+
+
+def test_a_roll_out_that_somebody_changes_meanwhile_ends_and_leaves_what_they_did(world: World) -> None:
+    version = world.champion(-0.9)
+    rollout = world.rollout(STAGES["canary"])
+    rollout.tell = lambda sentence: None
+    state = world.endpoints.state(NAME)
+    assert state and state.serving
+    original, seen = world.endpoints.measures, []
+
+    def meddle(name: str) -> object:
+        if len(seen) == 3:
+            world.rollout()._declare([state.serving], {state.serving.name: 100})  # pyright: ignore
+        seen.append(name)
+        return original(name)
+
+    world.endpoints.measures = meddle  # pyright: ignore
+    with pytest.raises(EndpointError, match="somebody else has changed"):
+        rollout.run(NAME, version)
+    assert world.traffic() == {"1": 100}
+
+
+def test_a_roll_out_goes_on_while_a_worker_or_the_host_is_killed(world: World) -> None:
+    version = world.champion(-0.9)
+    host = int((world.folder / "endpoints" / NAME / LOCK_FILE).read_text())
+    killed = []
+
+    def kill(sentence: str) -> None:
+        if sentence.startswith("probe"):
+            killed.append(psutil.Process(host).children()[0].pid)
+            os.kill(killed[0], signal.SIGKILL)
+        if sentence.startswith("shadow"):
+            os.kill(host, signal.SIGKILL)
+
+    rollout = world.rollout()
+    rollout.tell = kill
+    with world.under_load(RATE) as outcomes:
+        assert rollout.run(NAME, version).status == "served"
+    assert killed
+    assert (world.traffic(), world.answering()) == ({version: 100}, version)
+    # Only what was on its way on the connections of processes that were killed is lost.
+    assert outcomes.failed == {}
+    assert outcomes.lost <= 32
