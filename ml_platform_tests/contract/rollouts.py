@@ -25,6 +25,22 @@ NAME = "delays"
 QUICK = RolloutSpec(shadow=WatchSpec(percent=50, seconds=0.4), canary=WatchSpec(percent=10, seconds=0.4))
 
 
+def make_champion(client: MlflowClient, registry: Registry, model: str, serving: Path) -> str:
+    """Register a serving directory as a version that the gate lets through, and promote it."""
+    if registry.latest(model) is None:
+        client.create_registered_model(model)
+    experiment = client.get_experiment_by_name("training")
+    assert experiment
+    run = client.create_run(experiment.experiment_id)
+    client.log_artifacts(run.info.run_id, str(serving), "model/data/serving")
+    version = str(client.create_model_version(model, f"{run.info.artifact_uri}/model", run.info.run_id).version)
+    before = registry.champion(model)
+    evidence = Evidence(version, ["2013-03-18"], 1000, 200, {}, champion_version=before.version if before else None)
+    registry.record_gate(model, version, Decision(True, "promote", ("because",), evidence))
+    registry.promote(model, version)
+    return version
+
+
 class World:
     """Registered model versions, an endpoint for them, and the folder in which all of it is."""
 
@@ -41,21 +57,9 @@ class World:
 
     def champion(self, bias: float = -1.0, serving: Path | None = None) -> str:
         """Register a version, of the model with that bias or of a serving directory, and make it the champion."""
-        if self.registry.latest(NAME) is None:
-            self.client.create_registered_model(NAME)
         number = len(list(self.folder.glob("model-*"))) + 1
         directory = serving or write_serving_directory(self.folder / f"model-{number}", bias)
-        experiment = self.client.get_experiment_by_name("training")
-        assert experiment
-        run = self.client.create_run(experiment.experiment_id)
-        self.client.log_artifacts(run.info.run_id, str(directory), "model/data/serving")
-        source = f"{run.info.artifact_uri}/model"
-        version = str(self.client.create_model_version(NAME, source, run.info.run_id).version)
-        before = self.registry.champion(NAME)
-        evidence = Evidence(version, ["2013-03-18"], 1000, 200, {}, champion_version=before.version if before else None)
-        self.registry.record_gate(NAME, version, Decision(True, "promote", ("because",), evidence))
-        self.registry.promote(NAME, version)
-        return version
+        return make_champion(self.client, self.registry, NAME, directory)
 
     def rollout(self, policy: RolloutSpec | None = None) -> Rollout:
         """The roll-out of this world."""

@@ -10,6 +10,7 @@ import pytest
 from ml_platform.components.declared import PRODUCTS, declared_product
 from ml_platform.components.model_product import product_definitions
 from ml_platform.core.keys import AssetPath
+from ml_platform.core.product import ProductSpec
 from ml_platform.gateways.build import build_gateways
 from ml_platform.gateways.lake import Lake
 from ml_platform.settings import Settings
@@ -20,7 +21,7 @@ from ml_platform_tests.graph.reported import ReportedJobs
 class Graph:
     """Materialises parts of the product's graph and gives what Dagster recorded."""
 
-    def __init__(self, instance: dg.DagsterInstance, home: Path) -> None:
+    def __init__(self, instance: dg.DagsterInstance, home: Path, product: ProductSpec | None = None) -> None:
         self.instance = instance
         self.settings = Settings(home=home, code_revision="test")
         self.jobs = ReportedJobs()
@@ -30,7 +31,7 @@ class Graph:
             "lake": PinnedLake(self.settings.lake_uri),
         }
         resources |= {"settings": self.settings, "registry": registry_resource(self.settings)}
-        built = product_definitions(declared_product("flight_delays"), PRODUCTS / "flight_delays")
+        built = product_definitions(product or declared_product("flight_delays"), PRODUCTS / "flight_delays")
         self.definitions = dg.Definitions.merge(built, dg.Definitions(resources=resources))
 
     def materialise(self, key: str, *days: str, config: dict[str, Any] | None = None) -> dg.ExecuteInProcessResult:
