@@ -9,6 +9,7 @@ from pathlib import Path
 from ml_platform.scoring.listener import inherited, listen
 from ml_platform.scoring.master import Master
 from ml_platform.scoring.state import LOCK_FILE, exclusive
+from ml_platform.scoring.tracing import exporters
 from ml_platform.scoring.worker import serve
 
 
@@ -25,6 +26,8 @@ def main() -> None:
     if arguments.worker is not None:
         serve(directory, inherited(arguments.listener), arguments.worker)
         return
+    # Traces that cannot be made end the host now, not each of its workers again and again.
+    exporters()
     # Whoever only asks whether the lock is held holds it for an instant, hence the patience.
     with exclusive(directory / LOCK_FILE, seconds=2) as lock:
         os.ftruncate(lock, 0)

@@ -10,7 +10,8 @@ from typing import Annotated
 
 import msgspec
 from starlette.applications import Starlette
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from ml_platform.scoring.bodies import Bodies
 from ml_platform.scoring.headers import (
@@ -37,10 +38,14 @@ logger = logging.getLogger(__name__)
 
 
 class ScoringApp:
-    """POST /score without a framework, which takes longer for a request than the model; the rest by `others`."""
+    """POST /score without a framework, which takes longer for a request than the model; the rest by `others`.
 
-    def __init__(self, host: Host, others: ASGIApp) -> None:
+    `paths` are those at which it answers.
+    """
+
+    def __init__(self, host: Host, others: Starlette) -> None:
         self._host, self._others = host, others
+        self.paths = {SCORE, *(route.path for route in others.routes if isinstance(route, Route))}
         self._bodies, self._mirror = Bodies(), Mirror(host.measures)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -115,7 +120,7 @@ class ScoringApp:
             raise
 
 
-def create_app(host: Host, also: Callable[[], Coroutine[None, None, None]] | None = None) -> ASGIApp:
+def create_app(host: Host, also: Callable[[], Coroutine[None, None, None]] | None = None) -> ScoringApp:
     """The ASGI application of `host`; its lifespan loads the models, watches the declaration and drains the log.
 
     `also` runs beside the watching.

@@ -15,6 +15,7 @@ from ml_platform.scoring.app import create_app
 from ml_platform.scoring.host import POLL_SECONDS, Host
 from ml_platform.scoring.protocol import Protocol
 from ml_platform.scoring.state import DECLARED_FILE
+from ml_platform.scoring.tracing import traced
 
 DRAIN_SECONDS = 10
 KEEP_ALIVE_SECONDS = 75
@@ -27,7 +28,7 @@ def serve(directory: Path, listener: socket.socket, place: int) -> None:
     host, master = Host(directory, place), os.getppid()
     app = create_app(host, also=lambda: _outlive(master, directory, listener))
     config = uvicorn.Config(
-        app,
+        traced(app, service=directory.name),
         http=Protocol,
         loop="uvloop",
         lifespan="on",
