@@ -1,4 +1,4 @@
-"""The scoring server's own stack around a handler that does nothing: python -m benchmarks.no_op_server PORT."""
+"""The scoring server's own stack around a handler that does nothing: python -m benchmarks.no_op_server PORT WORKERS."""
 
 import sys
 from typing import Any
@@ -23,9 +23,11 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 
 if __name__ == "__main__":
     uvicorn.run(
-        app,
+        # By its name: other workers must import it.
+        "benchmarks.no_op_server:app",
         host=ADDRESS,
         port=int(sys.argv[1]),
+        workers=int(sys.argv[2]),
         http=Protocol,
         loop="uvloop",
         lifespan="off",

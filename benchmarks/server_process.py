@@ -24,10 +24,14 @@ TOLD = 3000
 
 @dataclass(frozen=True)
 class Target:
-    """A running server: the request that is measured, and the process from which all its others come."""
+    """A running server: the request that is measured, and the process from which all its others come.
+
+    `expected` is the probability that it must give, None where that is the champion's.
+    """
 
     request: Request
     process: psutil.Process
+    expected: float | None = None
 
     def memory(self) -> float:
         """MiB of resident memory of all its processes, what they share counted in each."""

@@ -1,7 +1,8 @@
 """Requests a second of the scoring server beside others that serve the same model, one record a request.
 
-The model is the champion of this home (`make demo` makes one). Each server has one worker; they take turns, and each
-ratio is of loads of the same round. `wrk` makes the load on the same machine and takes its share of the processors.
+The model is the champion of this home (`make demo` makes one); Azure ML's server has what teams give it, a pickled
+pipeline with an estimator of the same parameters. Each server has equally many workers; they take turns, and each ratio
+is of loads of the same round. `wrk` makes the load on the same machine and takes its share of the processors.
 """
 
 import argparse
@@ -102,7 +103,8 @@ def champion(settings: Settings, scratch: Path) -> Subject:
     if found is None:
         raise SystemExit(f"{PRODUCT} has no champion in {settings.home}: run make demo first")
     directory = registry.serving_directory(PRODUCT, found.version)
-    return Subject(settings, product, found.version, directory, fullest_record(settings, product), scratch)
+    recipe = registry.recipe(PRODUCT, found.version)
+    return Subject(settings, product, found.version, directory, recipe, fullest_record(settings, product), scratch)
 
 
 def fullest_record(settings: Settings, product: ProductSpec) -> dict[str, Any]:
@@ -115,12 +117,13 @@ def fullest_record(settings: Settings, product: ProductSpec) -> dict[str, Any]:
 
 
 def check_agreement(subject: Subject, targets: Mapping[str, Target]) -> None:
-    """Raise SystemExit when a server gives another probability than the model: it would not do the same work."""
+    """Raise SystemExit when a server gives another probability than its model: it would not do the work."""
     model = ServingModel(subject.directory)
-    expected = float(model.score_matrix(Encoder(model.signature).encode_records([subject.record]))[0])
+    champions = float(model.score_matrix(Encoder(model.signature).encode_records([subject.record]))[0])
     for name, target in targets.items():
+        expected = champions if target.expected is None else target.expected
         if name != NOTHING and abs(target.probability() - expected) > AGREEMENT:
-            raise SystemExit(f"{name} answers {target.probability()}, the model gives {expected}")
+            raise SystemExit(f"{name} answers {target.probability()}, its model gives {expected}")
 
 
 def take_turns(targets: Mapping[str, Target], seconds: int) -> Round:

@@ -1,11 +1,11 @@
-"""The servers that `benchmarks.serving` compares: the same model in each, one worker each."""
+"""The servers that `benchmarks.serving` compares: a model of the same parameters in each, equally many workers."""
 
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,12 @@ import httpx
 import msgspec
 import psutil
 
+from benchmarks.pickled_pipeline import fit_pipeline, probability, write_pipeline
 from benchmarks.server_process import Target, free_port, serving
 from benchmarks.wrk import Request
 from ml_platform.core.product import ProductSpec
 from ml_platform.gateways.endpoints import Deployment, EndpointDeclaration, LocalEndpoints
+from ml_platform.gateways.lake import Lake
 from ml_platform.scoring.encoding import read_signature
 from ml_platform.scoring.listener import ADDRESS
 from ml_platform.scoring.state import LOCK_FILE
@@ -25,8 +27,14 @@ from ml_platform.settings import PROJECT_ROOT, Settings
 
 OURS, NOTHING, MLFLOW, AZURE = "this server", "no-op handler", "mlflow models serve", "Azure ML server"
 
+WORKERS = 1
+"""Processes of each server that answer. More of them compare anything only where each has a processor, beside wrk's."""
+
 JSON = {"content-type": "application/json"}
 AZURE_SERVER = "azureml-inference-server-http==1.5.1"
+AZURE_PACKAGES = ("joblib", "lightgbm", "numpy", "pandas", "scikit-learn")
+"""In the versions of this environment, which pickles the pipeline."""
+
 AZURE_HOME = PROJECT_ROOT / "build" / "azure-server"
 AZURE_MAIN = f"from azureml_inference_server_http import amlserver as s; s.DEFAULT_HOST = '{ADDRESS}'; s.run()"
 """What its command `azmlinfsrv` does, but on the loopback: that command listens to the network and has no option."""
@@ -34,12 +42,16 @@ AZURE_MAIN = f"from azureml_inference_server_http import amlserver as s; s.DEFAU
 
 @dataclass(frozen=True)
 class Subject:
-    """What all of them answer about: one record, scored by the champion, whose serving directory is `directory`."""
+    """What all of them answer about: one record, scored by the champion, whose serving directory is `directory`.
+
+    `recipe` is the champion's estimator with its parameters.
+    """
 
     settings: Settings
     product: ProductSpec
     version: str
     directory: Path
+    recipe: tuple[str, dict[str, Any]]
     record: Mapping[str, Any]
     scratch: Path
 
@@ -67,7 +79,7 @@ def no_op(subject: Subject) -> Iterator[Target]:
     """A handler that reads the body and answers a constant, in the same server: the limit of the stack."""
     port = free_port()
     request = Request(f"http://{ADDRESS}:{port}/score", msgspec.json.encode(subject.record), JSON)
-    command = [sys.executable, "-m", "benchmarks.no_op_server", str(port)]
+    command = [sys.executable, "-m", "benchmarks.no_op_server", str(port), str(WORKERS)]
     with serving(command, _environment(), request, subject.scratch / "no-op.log") as target:
         yield target
 
@@ -87,21 +99,24 @@ def mlflow_server(subject: Subject) -> Iterator[Target]:
         # With `local` it runs uvicorn by its bare name: an environment that is not activated would not find it.
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
     }
-    worker = ["--env-manager", "local", "--workers", "1"]
+    worker = ["--env-manager", "local", "--workers", str(WORKERS)]
     with serving([*command, *worker], environment, request, subject.scratch / "mlflow.log") as target:
         yield target
 
 
 @contextmanager
 def azure_server(subject: Subject) -> Iterator[Target]:
-    """Azure ML's inference server with a scoring script of the usual kind."""
+    """Azure ML's inference server with a model and a scoring script of the usual kind, not with the champion itself."""
+    pipeline = fit_pipeline(Lake(subject.settings.lake_uri), subject.product, *subject.recipe)
+    directory = subject.scratch / "pipeline"
+    write_pipeline(pipeline, directory)
     port = free_port()
     request = Request(f"http://{ADDRESS}:{port}/score", msgspec.json.encode({"data": [subject.inputs]}), JSON)
     script = Path(__file__).with_name("azure_scoring.py")
-    files = ["--entry_script", str(script), "--model_dir", str(subject.directory)]
-    command = [_azure_python(), "-c", AZURE_MAIN, *files, "--port", str(port), "--worker_count", "1"]
+    files = ["--entry_script", str(script), "--model_dir", str(directory)]
+    command = [_azure_python(), "-c", AZURE_MAIN, *files, "--port", str(port), "--worker_count", str(WORKERS)]
     with serving(command, {}, request, subject.scratch / "azure.log") as target:
-        yield target
+        yield replace(target, expected=probability(pipeline, subject.inputs))
 
 
 TARGETS: Mapping[str, Callable[[Subject], AbstractContextManager[Target]]] = {
@@ -127,6 +142,7 @@ def _declaration(subject: Subject) -> EndpointDeclaration:
         traffic={"blue": 100},
         primary_key=tuple(product.features.primary_key),
         event_time=product.features.event_time,
+        workers=WORKERS,
     )
 
 
@@ -138,11 +154,11 @@ def _environment() -> dict[str, str]:
 def _azure_python() -> str:
     """The Python of the Azure ML server's own environment, made when it is not there: it has pins of its own."""
     python, stamp = AZURE_HOME / "bin" / "python", AZURE_HOME / "requirements.txt"
-    wanted = "\n".join([AZURE_SERVER, *(f"{name}=={version(name)}" for name in ("numpy", "onnxruntime", "pandas"))])
+    wanted = "\n".join([AZURE_SERVER, *(f"{name}=={version(name)}" for name in AZURE_PACKAGES)])
     if not stamp.exists() or stamp.read_text() != wanted:
         print(f"installing {AZURE_SERVER} into {AZURE_HOME}", flush=True)
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(AZURE_HOME)], check=True)
-        pip = [str(python), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
+        pip = [str(python), "-I", "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
         subprocess.run([*pip, *wanted.splitlines()], check=True)
         # Last, so that an installation that was cut off is made anew.
         stamp.write_text(wanted)
