@@ -5,7 +5,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from datetime import UTC, datetime
-from time import thread_time
+from time import perf_counter
 from typing import Annotated
 
 import msgspec
@@ -93,14 +93,14 @@ class ScoringApp:
         body = await self._bodies.read(receive)
         pinned = headers.get(_DEPLOYMENT)
         serving = self._serving(pinned)
-        began = thread_time()
+        began = perf_counter()
         records = serving.reader.read(body)
         probabilities = self._scored(serving, records)
         correlation_id = request_id.decode("latin-1")
         answer = serving.answer(correlation_id, probabilities)
         if _PROBE not in headers:
             self._host.log.write(Exchange(serving, time, correlation_id, records, probabilities))
-            self._host.measures.of("live", serving.measured_as).scored(thread_time() - began, probabilities)
+            self._host.measures.of("live", serving.measured_as).scored(perf_counter() - began, probabilities)
             if pinned is None and (shadow := self._host.routes.shadow(serving)):
                 self._mirror.score(shadow, body)
         return serving, answer

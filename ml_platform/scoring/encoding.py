@@ -80,6 +80,7 @@ class Encoder:
             {value: float(code) for code, value in enumerate(item.categories)} if item.kind == "categorical" else None
             for item in signature.inputs
         ]
+        self._categorical = [(place, codes) for place, codes in enumerate(self._codes) if codes is not None]
         self._plan = list(zip(self.names, self._codes, strict=True))
 
     def encode_records(self, records: Sequence[Mapping[str, Any]]) -> np.ndarray:
@@ -95,17 +96,14 @@ class Encoder:
 
     def encode_rows(self, rows: Sequence[Sequence[Any]]) -> np.ndarray:
         """Encode rows that a decoder checked: first the inputs in order, each a float, a string or None."""
-        plan = self._codes
-        return np.array(
-            [
-                [
-                    NAN if value is None else value if codes is None else codes.get(value, NAN)
-                    for codes, value in zip(plan, row, strict=False)
-                ]
-                for row in rows
-            ],
-            dtype=np.float32,
-        )
+        width, matrix = len(self._codes), []
+        for row in rows:
+            values = list(row[:width])
+            for place, codes in self._categorical:
+                values[place] = codes.get(values[place])
+            matrix.append(values)
+        # numpy reads None as NaN.
+        return np.array(matrix, dtype=np.float32)
 
     def encode_columns(self, columns: Mapping[str, Iterable[Any]]) -> np.ndarray:
         """Encode equally long `columns` (numpy arrays or lists; None or NaN is missing); raises as `encode_records`."""

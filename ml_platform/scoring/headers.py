@@ -14,7 +14,8 @@ PROBE_HEADER = "x-ml-platform-probe"
 DEPLOYMENT_HEADER = "azureml-model-deployment"
 """Pins a request to a deployment, whatever its share; on an answer, the deployment that gave it."""
 REQUEST_ID = b"x-request-id"
-ECHOED = (REQUEST_ID, b"x-ms-client-request-id")
+CLIENT_REQUEST_ID = b"x-ms-client-request-id"
+ECHOED = (REQUEST_ID, CLIENT_REQUEST_ID)
 MAX_LENGTH = 100
 
 _process = uuid.uuid4().hex.encode()
@@ -28,6 +29,8 @@ def request_ids(headers: dict[bytes, bytes]) -> Headers:
 
     Raises Refusal 431 for an id of more than MAX_LENGTH characters.
     """
+    if REQUEST_ID not in headers and CLIENT_REQUEST_ID not in headers:
+        return [(REQUEST_ID, _new_id())]
     given = [(name, value) for name in ECHOED if (value := headers.get(name))]
     for name, value in given:
         if len(value) > MAX_LENGTH:

@@ -6,8 +6,9 @@ import uuid
 from collections import defaultdict
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
+import msgspec
 from msgspec.json import encode
 
 from ml_platform.scoring.records import Record
@@ -38,6 +39,16 @@ class Exchange(NamedTuple):
     probabilities: list[float]
 
 
+class _Event(msgspec.Struct, gc=False):
+    """What differs from line to line of a CloudEvent."""
+
+    data: list[Any]
+    id: str
+    time: datetime
+    correlationid: str
+    xrequestid: str
+
+
 class _Lines:
     """What waits for the files of one hour."""
 
@@ -58,7 +69,7 @@ class InferenceLog:
 
     def __init__(self) -> None:
         self.dropped_rows = 0
-        self._instance = uuid.uuid4().hex.encode()
+        self._instance = uuid.uuid4().hex
         self._made = 0
         self._pending: dict[Hour, _Lines] = defaultdict(_Lines)
         self._pending_bytes = 0
@@ -96,7 +107,7 @@ class InferenceLog:
         with self._lock:
             pending, self._pending, self._pending_bytes = self._pending, defaultdict(_Lines), 0
         for (serving, year, month, day, hour), lines in pending.items():
-            path = f"{year:04d}/{month:02d}/{day:02d}/{hour:02d}/{self._instance.decode()}.jsonl"
+            path = f"{year:04d}/{month:02d}/{day:02d}/{hour:02d}/{self._instance}.jsonl"
             try:
                 _append(serving.log_folder / INPUTS / path, b"".join(lines.inputs))
                 _append(serving.log_folder / OUTPUTS / path, b"".join(lines.outputs))
@@ -108,22 +119,20 @@ class InferenceLog:
     def _lines(self, exchange: Exchange) -> tuple[bytes, bytes]:
         """The CloudEvents of inputs and outputs. What can be is made once a model."""
         self._made += 1
-        serving, correlation_id = exchange.serving, encode(exchange.correlation_id)
-        event = b"%s-%d" % (self._instance, self._made)
-        time = encode(exchange.time)
-        rest = b',"correlationid":%s,"xrequestid":%s}\n' % (correlation_id, correlation_id)
-        outputs = encode(list(map(serving.output_row, exchange.probabilities, exchange.records)))
+        serving, correlation_id = exchange.serving, exchange.correlation_id
         # An event's id is its own among those of its source, which inputs and outputs share.
+        event = f"{self._instance}-{self._made}"
+        outputs = list(map(serving.output_row, exchange.probabilities, exchange.records))
+        rest = (exchange.time, correlation_id, correlation_id)
         return (
-            b'%s,"id":"%s-i","time":%s,"data":%s%s'
-            % (serving.log_heads[INPUTS], event, time, encode(exchange.records), rest),
-            b'%s,"id":"%s-o","time":%s,"data":%s%s' % (serving.log_heads[OUTPUTS], event, time, outputs, rest),
+            serving.log_heads[INPUTS] + encode(_Event(exchange.records, f"{event}-i", *rest))[1:] + b"\n",
+            serving.log_heads[OUTPUTS] + encode(_Event(outputs, f"{event}-o", *rest))[1:] + b"\n",
         )
 
 
 def log_heads(endpoint: str, deployment: Deployment) -> dict[Collection, bytes]:
     """What all lines of a model begin with, by collection: a JSON object without its end."""
-    return {each: encode(_head(endpoint, deployment, each)).removesuffix(b"}") for each in COLLECTIONS}
+    return {each: encode(_head(endpoint, deployment, each)).removesuffix(b"}") + b"," for each in COLLECTIONS}
 
 
 def _head(endpoint: str, deployment: Deployment, collection: Collection) -> dict[str, str]:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from ml_platform.scoring.state import Keys, fingerprint, read_state
 
+_SCHEME = b"Bearer "
+
 logger = logging.getLogger(__name__)
 
 
@@ -15,7 +17,7 @@ class KeyRing:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._seen = fingerprint(path)
-        self._keys = _read(path)
+        self._headers = _read(path)
 
     def refresh(self) -> None:
         """Take over a replaced file."""
@@ -24,16 +26,17 @@ class KeyRing:
             return
         self._seen = seen
         try:
-            self._keys = _read(self._path)
+            self._headers = _read(self._path)
         except ValueError as error:
             logger.error("the keys stay as they were: %s", error)
 
     def opens(self, authorization: bytes) -> bool:
         """Whether the value of an Authorization header is `Bearer <key>`; takes equally long for every wrong key."""
-        scheme, _, key = authorization.partition(b" ")
-        given = key.strip()
-        fits = [hmac.compare_digest(given, known) for known in self._keys]
-        return scheme.lower() == b"bearer" and any(fits)
+        if not authorization.startswith(_SCHEME):
+            scheme, _, key = authorization.partition(b" ")
+            authorization = scheme.title() + b" " + key.strip()
+        fits = [hmac.compare_digest(authorization, known) for known in self._headers]
+        return any(fits)
 
 
 def _read(path: Path) -> tuple[bytes, bytes]:
@@ -44,4 +47,4 @@ def _read(path: Path) -> tuple[bytes, bytes]:
         raise ValueError(f"{path} can be read by others; set its mode to 0600")
     if not keys.primary or not keys.secondary:
         raise ValueError(f"{path} has an empty key")
-    return keys.primary.encode(), keys.secondary.encode()
+    return _SCHEME + keys.primary.encode(), _SCHEME + keys.secondary.encode()
