@@ -5,7 +5,6 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from datetime import UTC, datetime
-from time import perf_counter
 from typing import Annotated
 
 import msgspec
@@ -29,6 +28,7 @@ from ml_platform.scoring.others import FAILED, other_routes
 from ml_platform.scoring.records import Record
 from ml_platform.scoring.refusal import Refusal
 from ml_platform.scoring.serving import NoProbability, Serving
+from ml_platform.scoring.together import Scored, Together
 
 SCORE = "/score"
 _CLOCK, _PROBE, _DEPLOYMENT = CLOCK_HEADER.encode(), PROBE_HEADER.encode(), DEPLOYMENT_HEADER.encode()
@@ -46,7 +46,7 @@ class ScoringApp:
     def __init__(self, host: Host, others: Starlette) -> None:
         self._host, self._others = host, others
         self.paths = {SCORE, *(route.path for route in others.routes if isinstance(route, Route))}
-        self._bodies, self._mirror = Bodies(), Mirror(host.measures)
+        self._bodies, self._together, self._mirror = Bodies(), Together(), Mirror(host.measures)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI interface: every answer carries the request's ids, failures too."""
@@ -93,14 +93,13 @@ class ScoringApp:
         body = await self._bodies.read(receive)
         pinned = headers.get(_DEPLOYMENT)
         serving = self._serving(pinned)
-        began = perf_counter()
         records = serving.reader.read(body)
-        probabilities = self._scored(serving, records)
+        probabilities, seconds = await self._scored(serving, records)
         correlation_id = request_id.decode("latin-1")
         answer = serving.answer(correlation_id, probabilities)
         if _PROBE not in headers:
             self._host.log.write(Exchange(serving, time, correlation_id, records, probabilities))
-            self._host.measures.of("live", serving.measured_as).scored(perf_counter() - began, probabilities)
+            self._host.measures.of("live", serving.measured_as).scored(seconds, probabilities)
             if pinned is None and (shadow := self._host.routes.shadow(serving)):
                 self._mirror.score(shadow, body)
         return serving, answer
@@ -110,9 +109,9 @@ class ScoringApp:
             raise Refusal(503, self._host.reason)
         return self._host.routes.pick(pinned)
 
-    def _scored(self, serving: Serving, records: list[Record]) -> list[float]:
+    async def _scored(self, serving: Serving, records: list[Record]) -> Scored:
         try:
-            return serving.score(records)
+            return await self._together.score(serving, records)
         except Exception as error:
             self._host.measures.of("live", serving.measured_as).failure()
             if isinstance(error, NoProbability):

@@ -24,8 +24,7 @@ BINS = 20
 class Counts(msgspec.Struct):
     """What one deployment of one model version did. `seconds` [37] and `predictions` [20] are histograms.
 
-    The time of a request is the processor time from its body to its answer: a model that is slow shows in it, a machine
-    that is busy with something else does not.
+    The time of a request is how long the model had its records, alone or with those that came at the same time.
     """
 
     requests: int = 0
@@ -148,7 +147,9 @@ class _Collector:
         yield answers
         labels = ["deployment", "model_version", "role"]
         failed = CounterMetricFamily("scoring_failures", "Requests that a model failed", labels=labels)
-        seconds = HistogramMetricFamily("scoring_seconds", "Processor time of a request that was scored", labels=labels)
+        seconds = HistogramMetricFamily(
+            "scoring_seconds", "How long the model had the records of a request", labels=labels
+        )
         values = HistogramMetricFamily("scoring_prediction", "Probabilities that were predicted", labels=labels)
         for role, counts in (("live", self._measures.live), ("shadow", self._measures.shadow)):
             for name, count in sorted(counts.items()):
