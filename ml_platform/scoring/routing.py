@@ -1,10 +1,12 @@
 """Which deployment answers a request, and which one scores it as well without answering."""
 
-from collections.abc import Mapping
-from itertools import cycle
+from collections.abc import Iterator, Mapping
+from typing import TypeVar
 
 from ml_platform.scoring.refusal import Refusal
 from ml_platform.scoring.serving import Serving
+
+T = TypeVar("T")
 
 
 class Routes:
@@ -17,8 +19,10 @@ class Routes:
     def __init__(self, ready: Mapping[str, Serving], traffic: Mapping[str, int], mirror: Mapping[str, int]) -> None:
         self.ready = dict(ready)
         self.traffic = dict(traffic)
-        self._turns = cycle([self.ready[name] for name in turns({n: s for n, s in traffic.items() if n in ready})])
-        self._mirrors = cycle(_mirrors({n: s for n, s in mirror.items() if n in ready}))
+        self._turns = turns({serving: traffic.get(name, 0) for name, serving in self.ready.items()})
+        self._shadow = next((self.ready[name] for name in mirror if name in ready), None)
+        percent = sum(mirror.values())
+        self._shadows = turns({self._shadow: percent, None: 100 - percent})
 
     @property
     def main(self) -> Serving | None:
@@ -40,28 +44,26 @@ class Routes:
         return self.ready[name]
 
     def shadow(self, answering: Serving) -> Serving | None:
-        """The deployment that also scores the request that `answering` got, if it is one that is mirrored."""
-        name = next(self._mirrors, None)
-        return self.ready[name] if name is not None and self.ready[name] is not answering else None
+        """The deployment that also scores the request that `answering` got: a share of those that others answer."""
+        return None if answering is self._shadow else next(self._shadows, None)
 
 
-def turns(shares: Mapping[str, int]) -> list[str]:
-    """The names in the order in which they take turns, as often as their shares say."""
-    shares = {name: share for name, share in shares.items() if share}
-    total, counts = sum(shares.values()), dict.fromkeys(shares, 0)
-    order: list[str] = []
-    if not shares:
-        return order
-    largest = max(shares, key=lambda name: shares[name])
-    for place in range(1, total + 1):
-        owed = {name: shares[name] * place / total - counts[name] for name in shares}
-        due = max((name for name in owed if name != largest and owed[name] >= 1), key=owed.__getitem__, default=largest)
-        counts[due] += 1
-        order.append(due)
-    return order
+def turns(shares: Mapping[T, int]) -> Iterator[T]:
+    """Whose turn it is, without end, as often as the shares say; nothing when there are none.
 
-
-def _mirrors(mirror: Mapping[str, int]) -> list[str | None]:
-    for name, percent in mirror.items():
-        return [each or None for each in turns({name: percent, "": 100 - percent})]
-    return []
+    The largest share is what the others leave: one of those has its turn once a whole request is due to it.
+    """
+    if not any(shares.values()):
+        return
+    total, largest = sum(shares.values()), max(shares, key=lambda each: shares[each])
+    minor = {each: share for each, share in shares.items() if each is not largest}
+    due = dict.fromkeys(minor, 0)
+    while True:
+        for each, share in minor.items():
+            due[each] += share
+        first = max(due, key=due.__getitem__, default=largest)
+        if first is not largest and due[first] >= total:
+            due[first] -= total
+            yield first
+        else:
+            yield largest
