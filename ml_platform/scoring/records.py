@@ -26,7 +26,7 @@ class _Frame(msgspec.Struct):
     """pandas' orient="split", as MLflow sends it."""
 
     columns: list[str]
-    data: list[list[Any]]
+    data: Annotated[list[list[Any]], Meta(max_length=MAX_RECORDS)]
 
 
 class _Envelope(msgspec.Struct):
@@ -72,7 +72,9 @@ class RecordReader:
         self._single = msgspec.json.Decoder(record)
         self._batch = msgspec.json.Decoder(batch)
         self._frame = msgspec.json.Decoder(_Frame)
-        self._inputs = msgspec.json.Decoder(dict[str, list[Any]] | list[Any])
+        # Bounded before its values are made into records, of which a small body can bring a million.
+        rows: Any = Annotated[list[Any], Meta(max_length=MAX_RECORDS)]
+        self._inputs = msgspec.json.Decoder(dict[str, rows] | rows)
 
     def read(self, body: bytes) -> list[Record]:
         """The records of a body: one, `records`, or MLflow's `dataframe_records`, `dataframe_split` or `inputs`."""
