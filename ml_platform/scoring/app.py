@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from ml_platform.scoring.bodies import Bodies
+from ml_platform.scoring.bodies import WHOLE, Bodies
 from ml_platform.scoring.headers import (
     CLOCK_HEADER,
     DEPLOYMENT_HEADER,
@@ -58,7 +58,7 @@ class ScoringApp:
         try:
             ids = request_ids(headers)
             if scope["path"] == SCORE:
-                serving, answer = await self._score(scope["method"], headers, ids[0][1], receive)
+                serving, answer = await self._score(scope, headers, ids[0][1], receive)
                 ids.append(serving.header)
                 await self._send(send, 200, answer, ids)
                 return
@@ -71,6 +71,9 @@ class ScoringApp:
             logger.exception("a request failed")
             await self._send(send, 500, FAILED, ids)
             return
+        finally:
+            # Those that came with it are counted before uvicorn takes note of its end.
+            self._host.underway.discard(asyncio.current_task())
         await self._others(scope, receive, sender_with(send, ids))
 
     async def _send(self, send: Send, status: int, body: bytes, headers: Headers) -> None:
@@ -80,17 +83,17 @@ class ScoringApp:
         await send({"type": "http.response.body", "body": body})
 
     async def _score(
-        self, method: str, headers: dict[bytes, bytes], request_id: bytes, receive: Receive
+        self, scope: Scope, headers: dict[bytes, bytes], request_id: bytes, receive: Receive
     ) -> tuple[Serving, bytes]:
-        if method != "POST":
-            raise Refusal(405, f"{SCORE} takes POST, not {method}", {"allow": "POST"})
+        if scope["method"] != "POST":
+            raise Refusal(405, f"{SCORE} takes POST, not {scope['method']}", {"allow": "POST"})
         if not self._host.keys.opens(headers.get(b"authorization", b"")):
             raise Refusal(401, "the key is missing or wrong", {"www-authenticate": "Bearer"})
         _require_json(headers)
         if len(self._host.underway) - self._bodies.coming > self._host.most_at_once:
             raise Refusal(429, "too many requests at once; come back later", {"retry-after": "1"})
         time = _request_time(headers, self._host.replay_clock)
-        body = await self._bodies.read(receive)
+        body = await self._bodies.read(receive, WHOLE in scope)
         pinned = headers.get(_DEPLOYMENT)
         serving = self._serving(pinned)
         records = serving.reader.read(body)

@@ -4,8 +4,8 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import psutil
@@ -37,7 +37,7 @@ class Host:
     """One worker of an endpoint: its directory, what it serves now, its keys, its inference log and what it counts.
 
     `routes` is replaced as a whole, on the event loop: a request takes its deployment once and ends with the model that
-    it began with. `underway` are the requests that have not been answered.
+    it began with. `underway` are the tasks of the requests that have not been answered.
     """
 
     def __init__(self, directory: Path, place: int = 0) -> None:
@@ -45,7 +45,7 @@ class Host:
         self.replay_clock = False
         self.most_at_once = 0
         self.reason = "no model has been loaded yet"
-        self.underway: Collection[object] = ()
+        self.underway: set[Any] = set()
         self.keys = KeyRing(directory / KEYS_FILE)
         self.log = InferenceLog()
         self.measures = Measures()
