@@ -19,21 +19,25 @@ VALUES = st.recursive(
     | st.integers(10**300, 10**310)
     | st.floats()
     | st.text(max_size=20)
-    | st.sampled_from([*RECORD.values(), "9999-12-31T23:59:59Z"]),
+    | st.sampled_from([*RECORD.values(), "9999-12-31T23:59:59Z", "\ud800"]),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from([*RECORD, "x"]), inner, max_size=4),
     max_leaves=8,
 )
 RECORDS = st.fixed_dictionaries({}, optional=dict.fromkeys(RECORD, VALUES)) | st.builds(
     lambda changes: RECORD | changes, st.dictionaries(st.sampled_from(list(RECORD)), VALUES, max_size=2)
 )
+COLUMNS = st.lists(RECORDS, max_size=3).map(lambda rows: {name: [row.get(name) for row in rows] for name in RECORD})
 FRAMES = st.fixed_dictionaries(
     {"columns": st.just(list(RECORD)) | VALUES, "data": st.lists(st.lists(VALUES, max_size=5), max_size=3)}
+) | COLUMNS.map(
+    lambda columns: {"columns": list(columns), "data": [list(row) for row in zip(*columns.values(), strict=True)]}
 )
 BATCHES = st.dictionaries(
-    st.sampled_from(["records", "dataframe_records", "dataframe_split"]),
-    st.lists(RECORDS, max_size=3) | FRAMES | VALUES,
+    st.sampled_from(["records", "dataframe_records", "dataframe_split", "inputs"]),
+    st.lists(RECORDS, max_size=3) | FRAMES | COLUMNS | VALUES,
     max_size=2,
 )
+BODIES = VALUES | RECORDS | BATCHES
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +49,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(body=VALUES | RECORDS | BATCHES)
+@given(body=BODIES)
 def test_any_json_is_answered_or_refused_but_never_fails(client: TestClient, body: Any) -> None:
     answer = client.post("/score", content=json.dumps(body), headers={"content-type": "application/json"})
     assert answer.status_code in (200, 400, 422)
