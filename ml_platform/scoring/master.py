@@ -95,9 +95,12 @@ class Master:
     def _look(self) -> None:
         try:
             declared = read_state(self._directory / DECLARED_FILE, Declared)
-            if declared is not None:
-                self._keep(declared.endpoint.workers)
-                self._tell()
+            if declared is None:
+                # The endpoint was deleted, perhaps while the host before this one had just died.
+                self._ended.set()
+                return
+            self._keep(declared.endpoint.workers)
+            self._tell()
         except (OSError, ValueError) as error:
             logger.error("the endpoint's directory cannot be followed: %s", error)
 

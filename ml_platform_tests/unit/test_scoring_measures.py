@@ -60,8 +60,8 @@ def test_the_sum_over_workers_is_the_sum_of_all_that_each_counted() -> None:
 
 def test_what_happened_since_is_the_difference_of_two_counts() -> None:
     before, since = Counts(), Counts()
-    before.scored(0.001, [0.2])
-    since.scored(0.25, [0.9])
+    before.scored(0.125, [0.25])
+    since.scored(0.25, [0.75])
     since.failure()
     assert before.plus(since).plus(before, -1) == since
 
