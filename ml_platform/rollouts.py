@@ -13,7 +13,6 @@ from ml_platform.gateways.registry import Registry
 from ml_platform.runs import materialise
 from ml_platform.services import prepare_home
 from ml_platform.settings import Settings
-from ml_platform.stages.rollout import roll_back
 from ml_platform.stages.serving import rollout_of, tell_rolled_back
 
 
@@ -42,8 +41,7 @@ def go_back(product: str, person: str) -> str:
     settings = Settings()
     prepare_home(settings)
     spec, registry = declared_product(product), _registry(settings)
-    rollout = rollout_of(spec, build_gateways(settings).endpoints, registry, settings)
-    version = roll_back(rollout, product, person)
+    version = rollout_of(spec, build_gateways(settings).endpoints, registry, settings).go_back(product, person)
     told = f"version {version} of {product} serves again: rolled back by {person}"
     tell_rolled_back(DagsterInstance.get(), spec, registry, told)
     return told

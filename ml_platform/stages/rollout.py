@@ -71,6 +71,23 @@ class Rollout:
         except DeploymentRefused as error:
             raise self._back(stable, new, str(error)) from error
 
+    def go_back(self, model: str, person: str) -> str:
+        """Put the version before back by hand, at once and without a watch; the version that answers then.
+
+        A roll-out that is under way is ended. Raises EndpointError when there is nothing to go back to.
+        """
+        stable, champion = self._stable(), self.registry.champion(model)
+        if stable is None or champion is None:
+            raise EndpointError(f"endpoint {self.endpoint.name!r} serves nothing that could be rolled back")
+        old = stable
+        if stable.model_version == champion.version:
+            old = self._before(stable)
+            # First beside, where it must answer as its model does; then in its place.
+            self._declare([stable, old], {stable.name: 100})
+        new = self._deployment(model, champion.version, old)
+        self._back(old, new, f"by hand, by {person}")
+        return old.model_version
+
     def _stable(self) -> Deployment | None:
         """The deployment that answers most requests by declaration; its host may be down and is started again."""
         state = self.endpoints.state(self.endpoint.name)
@@ -161,6 +178,18 @@ class Rollout:
             f"{why}"
         )
 
+    def _before(self, stable: Deployment) -> Deployment:
+        """The deployment that is kept beside, else one of the champion before."""
+        state = self.endpoints.state(self.endpoint.name)
+        for kept in state.declared.deployments if state else ():
+            if kept.name != stable.name:
+                return kept
+        model, version = stable.model_name, stable.model_version
+        before = self.registry.get(model, version).tags.get("previous_champion", "none")
+        if before == "none":
+            raise EndpointError(f"version {version} of {model} is its first: there is none to go back to")
+        return self._deployment(model, before, stable)
+
     def _served(self, new: Deployment, state: EndpointState) -> Outcome:
         self._record(new, SERVED)
         return Outcome("served", state, tuple(self._sentences))
@@ -193,45 +222,6 @@ class Rollout:
     def _say(self, sentence: str) -> None:
         self._sentences.append(sentence)
         self.tell(sentence)
-
-
-def roll_back(rollout: Rollout, model: str, person: str) -> str:
-    """Put the version before back by hand, at once and without a watch; the version that answers then.
-
-    A roll-out that is under way is ended. Raises EndpointError when there is nothing to go back to.
-    """
-    endpoints, registry, name = rollout.endpoints, rollout.registry, rollout.endpoint.name
-    stable = rollout._stable()
-    champion = registry.champion(model)
-    if stable is None or champion is None:
-        raise EndpointError(f"endpoint {name!r} serves nothing that could be rolled back")
-    new, why = champion.version, f"by hand, by {person}"
-    old = stable
-    if stable.model_version == new:
-        old = _before(endpoints, registry, name, stable)
-    rollout._declare([old], {old.name: 100}) if old == stable else _swap(rollout, stable, old)
-    registry.roll_back(model, new, old.model_version, why)
-    registry.record_rollout(model, new, ROLLED_BACK, {"version": new, "status": ROLLED_BACK, "reason": why})
-    return old.model_version
-
-
-def _swap(rollout: Rollout, stable: Deployment, old: Deployment) -> None:
-    """First beside, where it must answer as its model does; then in its place."""
-    rollout._declare([stable, old], {stable.name: 100})
-    rollout._declare([old], {old.name: 100})
-
-
-def _before(endpoints: Endpoints, registry: Registry, name: str, stable: Deployment) -> Deployment:
-    state = endpoints.state(name)
-    kept = [each for each in state.declared.deployments if each.name != stable.name] if state else []
-    if kept:
-        return kept[0]
-    model = stable.model_name
-    version = registry.get(model, stable.model_version).tags.get("previous_champion", "none")
-    if version == "none":
-        raise EndpointError(f"version {stable.model_version} of {model} is its first: there is none to go back to")
-    free = next(colour for colour in COLOURS if colour != stable.name)
-    return Deployment(free, model, version, str(registry.serving_directory(model, version)))
 
 
 def _seen(counts: Counts) -> Seen:

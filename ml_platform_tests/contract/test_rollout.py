@@ -15,7 +15,6 @@ from ml_platform.core.product import RolloutSpec, WatchSpec
 from ml_platform.errors import DeploymentRefused, EndpointError, GateError, RolledBack
 from ml_platform.gateways.registry import ROLLED_BACK, SERVED, WAITING
 from ml_platform.scoring.state import LOCK_FILE
-from ml_platform.stages.rollout import roll_back
 from ml_platform_tests.contract.rollouts import NAME, QUICK, World
 from ml_platform_tests.serving_directories import (
     write_constant_directory,
@@ -187,7 +186,7 @@ def test_by_hand_the_version_before_is_back_in_one_step(world: World) -> None:
     version = world.champion(-0.9)
     world.roll_out()
     with world.under_load(RATE) as outcomes:
-        assert roll_back(world.rollout(), NAME, "ada") == "1"
+        assert world.rollout().go_back(NAME, "ada") == "1"
     assert (world.traffic(), world.versions(), world.answering()) == ({"1": 100}, ["1"], "1")
     assert (outcomes.failed, outcomes.lost) == ({}, 0)
     champion = world.registry.champion(NAME)
@@ -202,10 +201,10 @@ def test_by_hand_it_goes_back_to_a_version_that_is_not_kept_any_more(world: Worl
     state = world.endpoints.state(NAME)
     assert state and state.serving
     world.rollout()._declare([state.serving], {state.serving.name: 100})
-    assert roll_back(world.rollout(), NAME, "ada") == "1"
+    assert world.rollout().go_back(NAME, "ada") == "1"
     assert world.answering() == "1"
     with pytest.raises(EndpointError, match="none to go back to"):
-        roll_back(world.rollout(), NAME, "ada")
+        world.rollout().go_back(NAME, "ada")
 
 
 def test_a_roll_out_that_somebody_changes_meanwhile_ends_and_leaves_what_they_did(world: World) -> None:
