@@ -13,8 +13,9 @@ REPORT = """
 done = function(summary, latency)
   local errors = summary.errors
   local failed = errors.status + errors.connect + errors.read + errors.write + errors.timeout
-  io.stderr:write(string.format('{"rate":%f,"p50":%f,"p99":%f,"failed":%d}',
-    summary.requests / summary.duration * 1e6, latency:percentile(50) / 1e3, latency:percentile(99) / 1e3, failed))
+  io.stderr:write(string.format('{"rate":%f,"p50":%f,"p99":%f,"requests":%d,"failed":%d}',
+    summary.requests / summary.duration * 1e6, latency:percentile(50) / 1e3, latency:percentile(99) / 1e3,
+    summary.requests, failed))
 end
 """
 """wrk's own text rounds to three digits; durations come in microseconds."""
@@ -30,11 +31,12 @@ class Request:
 
 
 class Load(msgspec.Struct, frozen=True):
-    """What wrk saw: requests a second, latencies in milliseconds, answers that were no success or never came."""
+    """What wrk saw: requests a second, latencies in milliseconds, answers, those that were no success or never came."""
 
     rate: float
     p50: float
     p99: float
+    requests: int
     failed: int
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -23,10 +24,23 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from([*RECORD, "x"]), inner, max_size=4),
     max_leaves=8,
 )
-RECORDS = st.fixed_dictionaries({}, optional=dict.fromkeys(RECORD, VALUES)) | st.builds(
-    lambda changes: RECORD | changes, st.dictionaries(st.sampled_from(list(RECORD)), VALUES, max_size=2)
+FITTING = st.fixed_dictionaries(
+    {
+        "distance": st.none() | st.integers() | st.floats(width=32, allow_nan=False, allow_infinity=False),
+        "carrier": st.none() | st.text(),
+        "flight_id": st.text(min_size=1) | st.integers(),
+        "sched_dep_at": st.datetimes(timezones=st.just(UTC)).map(datetime.isoformat),
+    },
+    optional={"x": VALUES},
 )
-COLUMNS = st.lists(RECORDS, max_size=3).map(lambda rows: {name: [row.get(name) for row in rows] for name in RECORD})
+RECORDS = (
+    st.fixed_dictionaries({}, optional=dict.fromkeys(RECORD, VALUES))
+    | st.builds(lambda changes: RECORD | changes, st.dictionaries(st.sampled_from(list(RECORD)), VALUES, max_size=2))
+    | FITTING
+)
+COLUMNS = (st.lists(RECORDS, max_size=3) | st.lists(FITTING, max_size=3)).map(
+    lambda rows: {name: [row.get(name) for row in rows] for name in RECORD}
+)
 FRAMES = st.fixed_dictionaries(
     {"columns": st.just(list(RECORD)) | VALUES, "data": st.lists(st.lists(VALUES, max_size=5), max_size=3)}
 ) | COLUMNS.map(
@@ -34,10 +48,10 @@ FRAMES = st.fixed_dictionaries(
 )
 BATCHES = st.dictionaries(
     st.sampled_from(["records", "dataframe_records", "dataframe_split", "inputs"]),
-    st.lists(RECORDS, max_size=3) | FRAMES | COLUMNS | VALUES,
+    st.lists(RECORDS, max_size=3) | st.lists(FITTING, max_size=3) | FRAMES | COLUMNS | VALUES,
     max_size=2,
 )
-BODIES = VALUES | RECORDS | BATCHES
+BODIES = VALUES | RECORDS | FITTING | BATCHES
 
 
 @pytest.fixture(scope="module")
