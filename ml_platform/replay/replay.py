@@ -135,9 +135,9 @@ class Replay:
         self._save()
 
     def _serve(self) -> None:
-        """Deploy the champion if its endpoint does not answer: it may have ended with the machine."""
+        """Deploy the champion if its endpoint does not answer, or was left half rolled out: both end with a machine."""
         found = self.gateways.endpoints.state(self.product.name)
-        if found is None or found.status != "serving":
+        if found is None or found.status != "serving" or not found.settled:
             self._materialise([keys.endpoint(self.product.name)], {})
 
     def _live(self, day: date) -> None:
@@ -173,10 +173,10 @@ class Replay:
         return MonthlyModels(self.settings.home / "monthly", self.gateways.lake, self.product, self._first)
 
     def _not_driven(self) -> set[str]:
-        """The alerts, told every few days, their watch, which goes by the wall clock, and what other products have."""
+        """The alerts, told every few days, what goes by the wall clock, and what other products have."""
         repository = self.definitions.get_repository_def()
         every = [*repository.sensor_defs, *repository.schedule_defs]
-        return {ALERTS, WATCH} | {
+        return {ALERTS, WATCH, f"endpoint_{self.product.name}"} | {
             each.name for each in every if each.tags.get("product", self.product.name) != self.product.name
         }
 

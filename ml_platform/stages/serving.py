@@ -153,8 +153,7 @@ def _left(state: EndpointState, registry: Registry, product: ProductSpec, now: d
     """What is left to do at an endpoint that no run is at work on."""
     if state.status == "stopped":
         return "the endpoint does not answer"
-    shares = [share for share in state.declared.traffic.values() if share]
-    if len(shares) > 1 or state.declared.mirror:
+    if not state.settled:
         return "a roll-out was left half done"
     if len(state.declared.deployments) > 1 and state.serving:
         tags = registry.get(product.name, state.serving.model_version).tags

@@ -22,6 +22,11 @@ class EndpointState:
     refused: dict[str, str] = field(default_factory=dict)
 
     @property
+    def settled(self) -> bool:
+        """Whether one deployment is to answer all requests, unaccompanied: no roll-out is under way or was left."""
+        return max(self.declared.traffic.values(), default=0) == 100 and not self.declared.mirror
+
+    @property
     def serving(self) -> Deployment | None:
         """The deployment that answers most requests, None when nothing answers."""
         shares = {} if self.status == "stopped" else self.declared.traffic
