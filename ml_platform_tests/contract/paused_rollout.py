@@ -6,6 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from mlflow import MlflowClient
+
 from ml_platform.errors import RolledBack
 from ml_platform.gateways.registry import Registry
 from ml_platform_tests.contract.rollouts import NAME, World
@@ -18,7 +20,7 @@ def pause(*_: Any) -> None:
 
 
 def main() -> None:
-    """PLACE is what a sentence of the roll-out begins with, or `recording` or `going back`."""
+    """PLACE is what a sentence of the roll-out begins with, or `recording`, `going back` or `alias`."""
     folder, place = Path(sys.argv[1]), sys.argv[2]
     world = World(folder, workers=2)
     rollout = world.rollout()
@@ -27,6 +29,8 @@ def main() -> None:
         Registry.record_rollout = pause  # pyright: ignore
     if place == "going back":
         Registry.roll_back = pause  # pyright: ignore
+    if place == "alias":
+        MlflowClient.set_registered_model_alias = pause  # pyright: ignore
     champion = world.registry.champion(NAME)
     assert champion
     with suppress(RolledBack):

@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 import msgspec
+import psutil
 import pytest
 
 from ml_platform.gateways.endpoints import Keys, ScoringClient
@@ -229,6 +230,16 @@ def test_a_killed_worker_breaks_only_its_own_connections_and_is_started_again(wo
     assert (set(seen.statuses), seen.refused) == ({200}, [])
     # No caller has more than the one connection that may have been the killed worker's.
     assert len(seen.broken) <= 4
+
+
+def test_an_endpoint_that_is_deleted_when_its_host_was_just_killed_does_not_come_back(world: World) -> None:
+    world.endpoints.deploy(world.declaration("1"))
+    processes = [psutil.Process(world.pid()), *world.workers()]
+    processes[0].kill()
+    world.endpoints.delete(NAME)
+    _, alive = psutil.wait_procs(processes, 10)
+    assert not alive
+    eventually(lambda: not world.hosts())
 
 
 def test_a_killed_host_comes_back_by_itself_with_its_port_and_keys_and_refuses_no_caller(world: World) -> None:
