@@ -3,12 +3,10 @@
 import asyncio
 import logging
 import os
-import signal
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import psutil
 
 from ml_platform.scoring.inference_log import InferenceLog
 from ml_platform.scoring.keys import KeyRing
@@ -44,6 +42,7 @@ class Host:
         self.routes = Routes({}, {}, {})
         self.replay_clock = False
         self.most_at_once = 0
+        self.most_bytes = 0
         self.reason = "no model has been loaded yet"
         self.underway: set[Any] = set()
         self.keys = KeyRing(directory / KEYS_FILE)
@@ -55,7 +54,6 @@ class Host:
         self._told = b""
         self._loaded: dict[Deployment, Serving] = {}
         self._loaded_for: tuple[object, ...] = ()
-        self._most_bytes = 0
         self._seen: tuple[int, int] | None = None
 
     async def watch(self) -> None:
@@ -68,7 +66,6 @@ class Host:
                 self.tell()
             except OSError as error:
                 logger.error("the endpoint's directory cannot be followed: %s", error)
-            self._stay_small()
 
     async def converge(self) -> None:
         """Load what is declared beside what is served, take over what passes its check, and say what does not."""
@@ -116,16 +113,10 @@ class Host:
         self._loaded = {serving.deployment: serving for serving in ready.values()}
         self.routes = Routes(ready, endpoint.traffic, endpoint.mirror)
         self.replay_clock, self.most_at_once = endpoint.replay_clock, endpoint.max_concurrent_requests
-        self._most_bytes = endpoint.max_worker_mib * 2**20
+        self.most_bytes = endpoint.max_worker_mib * 2**20
         self.reason = "; ".join(refused.values())
         logger.info("generation %d: %s with traffic %s", declared.generation, list(ready), endpoint.traffic)
         return refused
-
-    def _stay_small(self) -> None:
-        """End, with grace, before the memory of the machine does: who keeps the workers starts another."""
-        if self._most_bytes and psutil.Process().memory_info().rss > self._most_bytes:
-            logger.error("this worker takes more than %d bytes of memory and makes room for another", self._most_bytes)
-            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _write(path: Path, state: msgspec.Struct) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import uvicorn
 
 from ml_platform.scoring.app import create_app
@@ -26,7 +27,7 @@ logger = logging.getLogger(__name__)
 def serve(directory: Path, listener: socket.socket, place: int) -> None:
     """Serve `directory` until SIGTERM, or until the process that keeps the workers has died."""
     host, master = Host(directory, place), os.getppid()
-    app = create_app(host, also=lambda: _outlive(master, directory, listener))
+    app = create_app(host, also=lambda: _look_after(host, master, listener))
     config = uvicorn.Config(
         traced(app, service=directory.name),
         http=Protocol,
@@ -43,17 +44,26 @@ def serve(directory: Path, listener: socket.socket, place: int) -> None:
     server.run(sockets=[listener])
 
 
-async def _outlive(master: int, directory: Path, listener: socket.socket) -> None:
-    """When the master dies, start another on the same socket and end: callers that connect meanwhile wait there.
+async def _look_after(host: Host, master: int, listener: socket.socket) -> None:
+    """End, with grace, when the process that keeps the workers has died or this one takes more memory than it may.
 
-    Each worker does so; the lock lets one of the new masters live. An endpoint that was deleted stays so.
+    When the master dies, each worker starts another on the same socket first, and callers that connect meanwhile wait
+    there; the lock lets one of the new masters live. An endpoint that was deleted stays so.
     """
-    while os.getppid() == master:
+    while os.getppid() == master and not _is_too_large(host):
         await asyncio.sleep(POLL_SECONDS)
-    logger.error("the process that keeps the workers has died")
-    if (directory / DECLARED_FILE).exists():
-        start_master(directory, listener)
+    if os.getppid() != master:
+        logger.error("the process that keeps the workers has died")
+        if (host.directory / DECLARED_FILE).exists():
+            start_master(host.directory, listener)
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _is_too_large(host: Host) -> bool:
+    too_large = 0 < host.most_bytes < psutil.Process().memory_info().rss
+    if too_large:
+        logger.error("this worker takes more than %d bytes of memory and makes room for another", host.most_bytes)
+    return too_large
 
 
 def start_master(directory: Path, listener: socket.socket) -> None:
