@@ -137,11 +137,13 @@ def test_a_thousand_idle_connections_and_a_hundred_slow_bodies_leave_the_others_
         assert [answer_on(each)[0] for each in slow[:2]] == [200, 200]
 
 
-def test_half_a_head_and_one_without_end_leave_the_others_answered(world: World) -> None:
+@pytest.mark.parametrize("begun", [b"GET /", b"GET / HTTP/1.1\r\nx: "])
+def test_half_a_head_and_one_without_end_leave_the_others_answered(world: World, begun: bytes) -> None:
     wire = Wire(world)
     (worker,) = world.workers()
     with wire.connect() as half, wire.connect() as endless:
         half.sendall(wire.head()[:20])
+        endless.sendall(begun)
         before = worker.memory_info().rss
         with pytest.raises(OSError):
             for _ in range(256):
