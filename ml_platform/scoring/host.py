@@ -73,15 +73,16 @@ class Host:
         seen = fingerprint(path)
         if seen == self._seen:
             return
-        self._seen = seen
         try:
             declared = read_state(path, Declared)
         except ValueError as error:
             logger.error("the declaration is ignored: %s", error)
-            return
+            declared = None
         if declared is not None:
             refused = await self._load(declared)
             _write(self._observed, Observed(declared.generation, os.getpid(), refused=refused))
+        # Last: what could not be told is taken up again at the next look.
+        self._seen = seen
 
     def tell(self) -> None:
         """Write down what was counted, if there is something new."""
