@@ -6,7 +6,7 @@ from typing import Any
 import uvicorn
 
 from ml_platform.scoring.listener import ADDRESS
-from ml_platform.scoring.protocol import Protocol
+from ml_platform.scoring.worker import STACK
 
 ANSWER = b'{"predictions":[{"id":"0","probability":0.5}],"model":{"name":"none","version":"0"}}'
 
@@ -28,10 +28,6 @@ if __name__ == "__main__":
         host=ADDRESS,
         port=int(sys.argv[1]),
         workers=int(sys.argv[2]),
-        http=Protocol,
-        loop="uvloop",
         lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
+        **STACK,
     )

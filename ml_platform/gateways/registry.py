@@ -23,8 +23,8 @@ CHAMPION = "champion"
 GATE, GATE_CHAMPION, GATE_REASONS = "gate", "gate_champion", "gate_reasons"
 """Tags: the verdict, the champion's version that the challenger was compared with, and the reasons."""
 
-ROLLOUT, ROLLOUT_APPROVED_BY = "rollout", "rollout_approved_by"
-"""Tags: how the roll-out of a version stands, and who let it answer requests."""
+ROLLOUT, ROLLOUT_AT, ROLLOUT_APPROVED_BY = "rollout", "rollout_at", "rollout_approved_by"
+"""Tags: how the roll-out of a version stands, since when, and who let it answer requests."""
 
 WAITING, SERVED, ROLLED_BACK = "waiting for approval", "served", "rolled back"
 
@@ -133,7 +133,7 @@ class Registry:
         found = self.get(model, version)
         self._before_change()
         self._client.log_text(found.run_id, json.dumps(document, indent=1), f"rollout/version-{version}.json")
-        self._tag(found, {ROLLOUT: state, f"{ROLLOUT}_at": _now()})
+        self._tag(found, {ROLLOUT: state, ROLLOUT_AT: _now()})
 
     def approve_rollout(self, model: str, version: str, person: str) -> None:
         """A person's word that a version may answer requests; raises GateError unless its roll-out waits for it."""

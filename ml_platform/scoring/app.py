@@ -102,7 +102,7 @@ class ScoringApp:
         answer = serving.answer(correlation_id, probabilities)
         if _PROBE not in headers:
             self._host.log.write(Exchange(serving, time, correlation_id, records, probabilities))
-            self._host.measures.of("live", serving.measured_as).scored(seconds, probabilities)
+            self._host.measures.of("live", serving.counted_as).scored(seconds, probabilities)
             if pinned is None and (shadow := self._host.routes.shadow(serving)):
                 self._mirror.score(shadow, body)
         return serving, answer
@@ -116,7 +116,7 @@ class ScoringApp:
         try:
             return await self._together.score(serving, records)
         except Exception as error:
-            self._host.measures.of("live", serving.measured_as).failure()
+            self._host.measures.of("live", serving.counted_as).failure()
             if isinstance(error, NoProbability):
                 raise Refusal(422, str(error)) from error
             raise

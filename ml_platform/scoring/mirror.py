@@ -30,7 +30,7 @@ class Mirror:
         self._thread.submit(self._score, serving, body).add_done_callback(self._ended)
 
     def _score(self, serving: Serving, body: bytes) -> None:
-        counts = self._measures.of("shadow", serving.measured_as)
+        counts = self._measures.of("shadow", serving.counted_as)
         try:
             records = serving.reader.read(body)
             # Of the processor: it also waits for its turn beside the event loop, for which the model can do nothing.

@@ -56,7 +56,7 @@ class Serving:
         self.log_heads = log_heads(endpoint.name, deployment)
         self.openapi = openapi_document(endpoint.name, deployment, self.model.signature, record)
         self.header = (DEPLOYMENT_HEADER.encode(), deployment.name.encode())
-        self.measured_as = f"{deployment.name}/{deployment.model_version}"
+        self.counted_as = deployment.counted_as
         model = {"name": deployment.model_name, "version": deployment.model_version}
         self._model = msgspec.Raw(msgspec.json.encode(model))
         self._encoder = Encoder(self.model.signature)

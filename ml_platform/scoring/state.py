@@ -31,6 +31,11 @@ class Deployment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     model_version: str
     serving_dir: str
 
+    @property
+    def counted_as(self) -> str:
+        """The name under which workers count what it does: of each model version anew."""
+        return f"{self.name}/{self.model_version}"
+
 
 class EndpointDeclaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What an endpoint is to be; a ValueError names what does not fit.

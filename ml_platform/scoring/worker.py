@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import psutil
 import uvicorn
@@ -20,6 +21,14 @@ from ml_platform.scoring.tracing import traced
 
 DRAIN_SECONDS = 10
 KEEP_ALIVE_SECONDS = 75
+STACK: dict[str, Any] = {
+    "http": Protocol,
+    "loop": "uvloop",
+    "log_config": None,
+    "access_log": False,
+    "server_header": False,
+}
+"""What of uvicorn answers, whatever the application."""
 
 logger = logging.getLogger(__name__)
 
@@ -30,12 +39,8 @@ def serve(directory: Path, listener: socket.socket, place: int) -> None:
     app = create_app(host, also=lambda: _look_after(host, master, listener))
     config = uvicorn.Config(
         traced(app, service=directory.name),
-        http=Protocol,
-        loop="uvloop",
+        **STACK,
         lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )

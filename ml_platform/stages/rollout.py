@@ -15,7 +15,17 @@ from ml_platform.core.product import RolloutSpec, WatchSpec
 from ml_platform.core.rollout import Seen, Stage, judge
 from ml_platform.errors import DeploymentRefused, EndpointError, RolledBack
 from ml_platform.gateways.endpoints import Counts, Deployment, EndpointDeclaration, Endpoints, EndpointState, probe
-from ml_platform.gateways.registry import GATE, ROLLED_BACK, ROLLOUT_APPROVED_BY, SERVED, WAITING, Registry
+from ml_platform.gateways.registry import (
+    GATE,
+    ROLLED_BACK,
+    ROLLOUT,
+    ROLLOUT_APPROVED_BY,
+    ROLLOUT_AT,
+    SERVED,
+    WAITING,
+    Registry,
+    Version,
+)
 
 COLOURS = ("blue", "green")
 """The names of deployments: a new one takes the name that is free."""
@@ -88,6 +98,23 @@ class Rollout:
         self._back(old, new, f"by hand, by {person}")
         return old.model_version
 
+    def left(self, state: EndpointState) -> str:
+        """What is left to do at an endpoint that no run is at work on; nothing at one that waits for a person."""
+        if state.status == "stopped":
+            return "the endpoint does not answer"
+        if not state.settled:
+            return "a roll-out was left half done"
+        stable, others = state.serving, len(state.declared.deployments) - 1
+        champion = self.registry.champion(stable.model_name) if stable and others else None
+        if stable and champion and champion.version == stable.model_version and self._is_over(champion):
+            return "the time of the old deployment is over"
+        return ""
+
+    def _is_over(self, served: Version) -> bool:
+        """Whether the deployment that `served` has replaced need not be kept any more."""
+        since = served.tags.get(ROLLOUT_AT) if served.tags.get(ROLLOUT) == SERVED else None
+        return since is not None and datetime.now(UTC) - datetime.fromisoformat(since) >= self.keep
+
     def _stable(self) -> Deployment | None:
         """The deployment that answers most requests by declaration; its host may be down and is started again."""
         state = self.endpoints.state(self.endpoint.name)
@@ -110,12 +137,9 @@ class Rollout:
         """It answers already: end what another run has left, and remove the old deployment when its time is over."""
         state = self.endpoints.state(self.endpoint.name)
         kept = [d for d in state.declared.deployments if d.name != stable.name] if state else []
-        tags = self.registry.get(stable.model_name, stable.model_version).tags
-        since = tags.get("rollout_at") if tags.get("rollout") == SERVED else None
-        if since and datetime.now(UTC) - datetime.fromisoformat(since) >= self.keep:
-            kept = []
-        state = self._declare([stable, *kept], {stable.name: 100})
-        return Outcome("served", state) if since else self._served(stable, state)
+        served = self.registry.get(stable.model_name, stable.model_version)
+        state = self._declare([stable, *([] if self._is_over(served) else kept)], {stable.name: 100})
+        return Outcome("served", state) if served.tags.get(ROLLOUT) == SERVED else self._served(stable, state)
 
     def _replace(self, stable: Deployment, new: Deployment) -> Outcome:
         both, all_to_old = [stable, new], {stable.name: 100}

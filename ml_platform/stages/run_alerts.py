@@ -119,8 +119,8 @@ class _Run:
                 product = made.asset_key.path[-1]
                 yield self._alert(
                     "approval",
-                    f"approval:{product}:{self.root}",
-                    f"{product}: a new version waits for approval",
+                    f"approval:{product}:{facts['champion']}",
+                    f"{product}: version {facts['champion']} waits for approval",
                     f"Version {facts['version']} serves on; `ml-platform approve {product}` lets the new one answer.",
                     facts.get("seen", ""),
                     f"{self.ui}/assets/{made.asset_key.to_user_string()}?view=events",

@@ -11,7 +11,7 @@ from dagster._core.definitions.data_version import DATA_VERSION_TAG
 from ml_platform.core import keys
 from ml_platform.core.product import ProductSpec
 from ml_platform.errors import GateError, RolledBack
-from ml_platform.gateways.endpoints import EndpointDeclaration, Endpoints, EndpointState
+from ml_platform.gateways.endpoints import EndpointDeclaration, Endpoints
 from ml_platform.gateways.lake import Lake
 from ml_platform.gateways.registry import Registry
 from ml_platform.settings import Settings
@@ -72,7 +72,9 @@ def build(product: ProductSpec) -> list[dg.AssetsDefinition]:
             tell_rolled_back(context.instance, product, registry, str(error))
             raise
         version = outcome.state.serving.model_version if outcome.state.serving else "none"
-        yield dg.MaterializeResult(metadata=_metadata(outcome, version), data_version=dg.DataVersion(version))
+        yield dg.MaterializeResult(
+            metadata=_metadata(outcome, version, champion.version), data_version=dg.DataVersion(version)
+        )
         record(context, context.asset_key, WHOLE, Attempt(read, "passed"), {})
 
     return [endpoint]
@@ -94,6 +96,7 @@ def sensor(product: ProductSpec) -> dg.SensorDefinition:
         context: dg.SensorEvaluationContext,
         registry: dg.ResourceParam[Registry],
         endpoints: dg.ResourceParam[Endpoints],
+        settings: dg.ResourceParam[Settings],
     ) -> dg.SensorResult | dg.SkipReason:
         state = endpoints.state(product.name)
         if state is None:
@@ -101,7 +104,7 @@ def sensor(product: ProductSpec) -> dg.SensorDefinition:
         if key in underway(context.instance):
             return dg.SkipReason("a run is at work on it")
         now = datetime.now(UTC)
-        why = _left(state, registry, product, now)
+        why = rollout_of(product, endpoints, registry, settings).left(state)
         if not why:
             return dg.SkipReason(f"it answers with version {state.serving.model_version if state.serving else 'none'}")
         # At most once an hour for the same: what cannot be mended so is not tried at every tick.
@@ -127,7 +130,9 @@ def rollout_of(product: ProductSpec, endpoints: Endpoints, registry: Registry, s
         max_concurrent_requests=spec.max_concurrent_requests,
         max_worker_mib=spec.max_worker_mib,
     )
-    return Rollout(endpoints, registry, declared, spec.rollout, _kept_for(product))
+    # An old deployment stays ready until the labels of its last predictions have matured.
+    keep = timedelta(days=product.monitors.performance.maturity_days)
+    return Rollout(endpoints, registry, declared, spec.rollout, keep)
 
 
 def tell_rolled_back(instance: dg.DagsterInstance, product: ProductSpec, registry: Registry, why: str) -> None:
@@ -142,25 +147,6 @@ def tell_rolled_back(instance: dg.DagsterInstance, product: ProductSpec, registr
             tags={DATA_VERSION_TAG: version},
         )
     )
-
-
-def _kept_for(product: ProductSpec) -> timedelta:
-    """An old deployment stays ready until the labels of its last predictions have matured."""
-    return timedelta(days=product.monitors.performance.maturity_days)
-
-
-def _left(state: EndpointState, registry: Registry, product: ProductSpec, now: datetime) -> str:
-    """What is left to do at an endpoint that no run is at work on."""
-    if state.status == "stopped":
-        return "the endpoint does not answer"
-    if not state.settled:
-        return "a roll-out was left half done"
-    if len(state.declared.deployments) > 1 and state.serving:
-        tags = registry.get(product.name, state.serving.model_version).tags
-        if tags.get("rollout") == "served" and "rollout_at" in tags:
-            since = datetime.fromisoformat(tags["rollout_at"])
-            return "the time of the old deployment is over" if now - since >= _kept_for(product) else ""
-    return ""
 
 
 def _approve(registry: Registry, product: ProductSpec, version: str, config: RolloutApproval) -> None:
@@ -179,11 +165,12 @@ def _recorded(instance: dg.DagsterInstance, lake: Lake, product: ProductSpec) ->
     return lake.rows(path, max(days), max(days))[:MOST_RECORDED] if days else []
 
 
-def _metadata(outcome: Outcome, version: str) -> dict[str, Any]:
+def _metadata(outcome: Outcome, version: str, champion: str) -> dict[str, Any]:
     declared = outcome.state.declared
     metadata: dict[str, Any] = {
         "scoring_uri": dg.MetadataValue.url(outcome.state.scoring_uri),
         "version": version,
+        "champion": champion,
         "status": outcome.state.status,
         "rollout": outcome.status,
         "deployments": {each.name: f"version {each.model_version}" for each in declared.deployments},

@@ -116,3 +116,15 @@ class World:
         found = msgspec.json.decode(file.read_bytes(), type=Outcomes)
         outcomes.versions, outcomes.failed, outcomes.lost = found.versions, found.failed, found.lost
         outcomes.slowest = found.slowest
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[World]:
+    """A world whose first champion is served by two workers; its endpoint is gone at the end."""
+    world = World(folder, workers=2)
+    world.champion()
+    world.roll_out()
+    try:
+        yield world
+    finally:
+        world.endpoints.delete(NAME)

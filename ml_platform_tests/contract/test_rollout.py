@@ -14,7 +14,7 @@ from ml_platform.core.product import RolloutSpec, WatchSpec
 from ml_platform.errors import DeploymentRefused, EndpointError, GateError, RolledBack
 from ml_platform.gateways.registry import ROLLED_BACK, SERVED, WAITING
 from ml_platform.scoring.state import LOCK_FILE
-from ml_platform_tests.contract.rollouts import NAME, QUICK, World
+from ml_platform_tests.contract.rollouts import NAME, QUICK, World, served
 from ml_platform_tests.load import CONNECTIONS
 from ml_platform_tests.serving_directories import (
     write_constant_directory,
@@ -40,11 +40,8 @@ FAULTS: dict[str, tuple[Callable[[Path], Path], str]] = {
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    world = World(tmp_path, workers=2)
-    world.champion()
-    world.roll_out()
-    yield world
-    world.endpoints.delete(NAME)
+    with served(tmp_path) as world:
+        yield world
 
 
 def logged_once(world: World, answers: int) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_platform_tests.contract.rollouts import NAME, World
+from ml_platform_tests.contract.rollouts import NAME, World, served
 
 pytestmark = pytest.mark.loop
 
@@ -18,11 +18,8 @@ FOLLOWED_WITHIN = 0.5
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    world = World(tmp_path, workers=2)
-    world.champion()
-    world.roll_out()
-    yield world
-    world.endpoints.delete(NAME)
+    with served(tmp_path) as world:
+        yield world
 
 
 def capacity(world: World) -> float:

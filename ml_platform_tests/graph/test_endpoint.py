@@ -113,6 +113,12 @@ def test_a_roll_out_that_waits_tells_a_person_and_goes_on_with_their_word(served
     (alert,) = alerts_of(graph.instance, record, "http://dagster.example")
     assert (alert.kind, "ml-platform approve flight_delays" in alert.what) == ("approval", True)
     assert graph.answering() == "1"
+    long_ago = (datetime.now(UTC) - timedelta(days=2)).isoformat()
+    graph.client.set_model_version_tag(PRODUCT, "1", "rollout_at", long_ago)
+    assert Ticks(graph).sensor(SENSOR) == []
+    again = graph.instance.get_run_record_by_id(graph.materialise(ENDPOINT).run_id)
+    assert again
+    assert [told.key for told in alerts_of(graph.instance, again, "http://dagster.example")] == [alert.key]
     word = {"approve_version": "1", "approved_by": "ada"}
     assert "name the champion '2'" in graph.error(graph.materialise(ENDPOINT, config={STEP: {"config": word}}))
     word["approve_version"] = "2"

@@ -1,81 +1,28 @@
 """The scoring contract, on the application in this process."""
 
-import asyncio
 import json
-import threading
 import time
-import tracemalloc
-from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
-from ml_platform.scoring.app import create_app
-from ml_platform.scoring.bodies import MAX_BODY_BYTES, MAX_SLOW_BODIES, WHOLE
-from ml_platform.scoring.encoding import SIGNATURE_FILE
-from ml_platform.scoring.headers import CLOCK_HEADER, DEPLOYMENT_HEADER, PROBE_HEADER
+from ml_platform.scoring.bodies import MAX_BODY_BYTES
+from ml_platform.scoring.headers import CLOCK_HEADER, PROBE_HEADER
 from ml_platform.scoring.host import Host
-from ml_platform.scoring.measures import BINS, Counts
-from ml_platform.scoring.mirror import MAX_WAITING
 from ml_platform.scoring.records import MAX_RECORDS
 from ml_platform.scoring.state import (
-    DECLARED_FILE,
     KEYS_FILE,
-    Declared,
-    Deployment,
-    EndpointDeclaration,
     Keys,
     write_state,
 )
 from ml_platform_tests.serving_directories import RECORD, probability, write_serving_directory
+from ml_platform_tests.unit.scoring_host import client_of, declare, failing, host_of, logged
 from ml_platform_tests.unit.test_scoring_measures import sample
 
 JSON = {"content-type": "application/json"}
-
-
-def declare(directory: Path, serving: Path, *, version: str = "1", replay_clock: bool = True, **more: Any) -> None:
-    """Declare blue; with `green`, a serving directory, version 2 beside it, which mirrors all requests."""
-    green = more.pop("green", None)
-    deployments = [Deployment("blue", "flights", version, str(serving))]
-    if green is not None:
-        deployments.append(Deployment("green", "flights", "2", str(green)))
-        more["mirror"] = {"green": 100}
-    keys = (("flight_id",), "sched_dep_at")
-    endpoint = EndpointDeclaration(
-        "delays", tuple(deployments), {"blue": 100}, *keys, replay_clock=replay_clock, **more
-    )
-    write_state(directory / DECLARED_FILE, Declared(time.monotonic_ns(), endpoint, (directory / "log").as_uri()))
-
-
-def host_of(directory: Path) -> Host:
-    write_state(directory / KEYS_FILE, Keys("first-key", "second-key"))
-    return Host(directory)
-
-
-def client_of(directory: Path, host: Host | None = None) -> TestClient:
-    headers = {"authorization": "Bearer first-key"}
-    return TestClient(create_app(host or host_of(directory)), headers=headers, raise_server_exceptions=False)
-
-
-@pytest.fixture(scope="module")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("endpoint")
-    declare(directory, write_serving_directory(directory / "serving"))
-    return directory
-
-
-@pytest.fixture(scope="module")
-def client(endpoint: Path) -> Iterator[TestClient]:
-    with client_of(endpoint) as client:
-        yield client
-
-
-def logged(directory: Path, collection: str) -> list[dict[str, Any]]:
-    files = sorted((directory / "log").glob(f"delays/blue/{collection}/*/*/*/*/*.jsonl"))
-    return [json.loads(line) for path in files for line in path.read_text().splitlines()]
 
 
 def test_one_record_and_every_form_of_batch_get_the_same_probability(client: TestClient) -> None:
@@ -269,124 +216,6 @@ def test_keys_that_others_can_read_are_refused(tmp_path: Path) -> None:
         Host(tmp_path)
 
 
-class Caller:
-    """One POST to /score whose body comes as the test says: `given` are the parts, the last one of which is missing."""
-
-    def __init__(self, *given: bytes, whole: bool = False) -> None:
-        self._parts: list[Message] = [{"type": "http.request", "body": part, "more_body": not whole} for part in given]
-        self._goes_on = asyncio.Event()
-        self._sent: list[Message] = []
-        headers = [(b"authorization", b"Bearer first-key"), (b"content-type", b"application/json")]
-        self._scope: Scope = {"type": "http", "method": "POST", "path": "/score", "headers": headers}
-        if whole:
-            self._scope[WHOLE] = True
-
-    async def ask(self, app: ASGIApp) -> int:
-        """The status of the answer."""
-        await app(self._scope, self._receive, self._send)
-        return self._sent[0]["status"]
-
-    @property
-    def headers(self) -> dict[bytes, bytes]:
-        return dict(self._sent[0]["headers"])
-
-    @property
-    def message(self) -> str:
-        return json.loads(self._sent[1]["body"])["message"]
-
-    def go_away(self) -> None:
-        self._goes_on.set()
-
-    async def _receive(self) -> Message:
-        if self._parts:
-            return self._parts.pop(0)
-        await self._goes_on.wait()
-        return {"type": "http.disconnect"}
-
-    async def _send(self, message: Message) -> None:
-        self._sent.append(message)
-
-
-def in_process(endpoint: Path, test: Callable[[ASGIApp, Host], Coroutine[None, None, None]]) -> None:
-    """Run `test` on the application of a host that has loaded its model."""
-
-    async def run() -> None:
-        host = host_of(endpoint)
-        await host.converge()
-        await test(create_app(host), host)
-        host.log.close()
-
-    asyncio.run(run())
-
-
-@pytest.mark.parametrize("parts", [[], [b'{"carrier":'], [b"{", b'"carrier":']])
-def test_a_body_that_does_not_come_to_its_end_is_given_up_even_when_it_never_begins(
-    endpoint: Path, monkeypatch: pytest.MonkeyPatch, parts: list[bytes]
-) -> None:
-    monkeypatch.setattr("ml_platform.scoring.bodies.BODY_SECONDS", 0.05)
-
-    async def test(app: ASGIApp, _: Host) -> None:
-        caller = Caller(*parts)
-        assert await asyncio.wait_for(caller.ask(app), 5) == 408
-        assert caller.headers[b"connection"] == b"close"
-        assert "did not come" in caller.message
-
-    in_process(endpoint, test)
-
-
-def test_more_slow_bodies_than_may_be_kept_are_sent_away_while_whole_ones_are_answered(endpoint: Path) -> None:
-    whole = json.dumps(RECORD).encode()
-
-    async def test(app: ASGIApp, _: Host) -> None:
-        slow = [Caller(b"{") for _ in range(MAX_SLOW_BODIES)]
-        asking = [asyncio.create_task(each.ask(app)) for each in slow]
-        await asyncio.sleep(0)
-        late, quick = Caller(b"{"), Caller(whole, whole=True)
-        assert (await late.ask(app), late.headers[b"retry-after"]) == (429, b"1")
-        assert await quick.ask(app) == 200
-        for each in slow:
-            each.go_away()
-        assert set(await asyncio.gather(*asking)) == {400}
-        late = Caller(b"{")
-        late.go_away()
-        assert await late.ask(app) == 400
-
-    in_process(endpoint, test)
-
-
-def test_requests_that_wait_for_their_bodies_are_none_too_many(endpoint: Path) -> None:
-    whole = json.dumps(RECORD).encode()
-
-    async def test(app: ASGIApp, host: Host) -> None:
-        slow = [Caller(*parts) for parts in ([], [b"{"]) for _ in range(3)]
-        asking = [asyncio.create_task(each.ask(app)) for each in slow]
-        host.underway.update(asking)
-        await asyncio.sleep(0)
-        host.most_at_once = 2
-        assert await Caller(whole, whole=True).ask(app) == 200
-        for each in slow:
-            each.go_away()
-        await asyncio.gather(*asking)
-
-    in_process(endpoint, test)
-
-
-def test_of_requests_that_come_at_once_only_those_beyond_the_declared_number_are_sent_away(endpoint: Path) -> None:
-    whole = json.dumps(RECORD).encode()
-
-    async def test(app: ASGIApp, host: Host) -> None:
-        host.most_at_once = 7
-        callers = [Caller(whole, whole=True) for _ in range(10)]
-        asking = [asyncio.create_task(each.ask(app)) for each in callers]
-        host.underway.update(asking)
-        statuses = await asyncio.gather(*asking)
-        assert sorted(statuses) == [200] * 7 + [429] * 3
-        away = callers[statuses.index(429)]
-        assert (away.headers[b"retry-after"], "too many" in away.message) == (b"1", True)
-
-    in_process(endpoint, test)
-
-
 @pytest.mark.parametrize(("method", "path"), [("POST", "/score"), ("GET", "/openapi.json")])
 def test_what_fails_is_answered_once_as_a_failure_of_the_host_with_the_ids(
     endpoint: Path, monkeypatch: pytest.MonkeyPatch, method: str, path: str
@@ -412,86 +241,6 @@ def test_what_fails_is_answered_once_as_a_failure_of_the_host_with_the_ids(
     assert (answer.status_code, answer.headers["x-request-id"]) == (500, "abc")
     assert answer.json() == {"message": "the host failed; its log says why"}
     assert [message["type"] for message in sent].count("http.response.start") == 1
-
-
-def mirroring(directory: Path, bias: float = 1.0) -> None:
-    serving = write_serving_directory(directory / "serving")
-    declare(directory, serving, green=write_serving_directory(directory / "green", bias))
-
-
-def shadowed(host: Host, count: int) -> Counts:
-    """What green has counted, once it has scored so many requests."""
-    deadline = time.monotonic() + 10
-    while (counts := host.measures.of("shadow", "green/2")).requests < count:
-        assert time.monotonic() < deadline, counts
-    return counts
-
-
-def test_a_mirrored_request_is_scored_twice_but_answered_and_logged_once(tmp_path: Path) -> None:
-    mirroring(tmp_path)
-    host = host_of(tmp_path)
-    with client_of(tmp_path, host) as client:
-        for _ in range(3):
-            answer = client.post("/score", json=RECORD)
-            assert answer.json()["predictions"][0]["probability"] == pytest.approx(probability(1.5, 1), abs=1e-6)
-            assert (answer.json()["model"]["version"], answer.headers[DEPLOYMENT_HEADER]) == ("1", "blue")
-        counts = shadowed(host, 3)
-    assert (counts.failed, sum(counts.predictions)) == (0, 3)
-    assert counts.predictions[int(probability(1.5, 1, 1.0) * BINS)] == 3
-    assert len(logged(tmp_path, "model_inputs")) == len(logged(tmp_path, "model_outputs")) == 3
-    assert not list((tmp_path / "log").glob("delays/green"))
-
-
-def test_probes_and_requests_for_a_deployment_by_its_name_are_not_mirrored(tmp_path: Path) -> None:
-    mirroring(tmp_path)
-    host = host_of(tmp_path)
-    with client_of(tmp_path, host) as client:
-        assert client.post("/score", json=RECORD, headers={DEPLOYMENT_HEADER: "blue"}).is_success
-        assert client.post("/score", json=RECORD, headers={PROBE_HEADER: "1"}).is_success
-        named = client.post("/score", json=RECORD, headers={DEPLOYMENT_HEADER: "green"})
-        assert (named.json()["model"]["version"], named.headers[DEPLOYMENT_HEADER]) == ("2", "green")
-        client.post("/score", json=RECORD)
-        assert shadowed(host, 1).requests == 1
-
-
-@pytest.mark.parametrize("fault", ["fails", "other inputs"])
-def test_a_mirror_that_fails_or_takes_other_inputs_is_counted_and_harms_no_request(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
-) -> None:
-    mirroring(tmp_path)
-    if fault == "other inputs":
-        path = tmp_path / "green" / SIGNATURE_FILE
-        path.write_text(path.read_text().replace('"distance"', '"air_time"'))
-    host = host_of(tmp_path)
-    with client_of(tmp_path, host) as client:
-        if fault == "fails":
-            monkeypatch.setattr(host.routes.ready["green"], "score", failing)
-        for _ in range(3):
-            answer = client.post("/score", json=RECORD)
-            assert (answer.status_code, answer.json()["model"]["version"]) == (200, "1")
-        counts = shadowed(host, 3)
-    assert (counts.failed, sum(counts.predictions)) == (3, 0)
-    assert host.measures.live["blue/1"].failed == 0
-
-
-def test_a_mirror_that_does_not_keep_up_is_skipped_and_harms_no_request(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    mirroring(tmp_path)
-    host, goes_on = host_of(tmp_path), threading.Event()
-    with client_of(tmp_path, host) as client:
-        green = host.routes.ready["green"]
-        score = green.score
-        monkeypatch.setattr(green, "score", lambda records: goes_on.wait(10) and score(records))
-        for _ in range(MAX_WAITING + 3):
-            assert client.post("/score", json=RECORD).is_success
-        goes_on.set()
-        assert shadowed(host, MAX_WAITING).failed == 0
-    assert host.measures.skipped_shadows == 3
-
-
-def failing(_: object) -> list[float]:
-    raise RuntimeError("the model fails")
 
 
 def test_a_model_that_fails_is_counted_and_its_caller_told_nothing_of_why(
@@ -520,26 +269,3 @@ def test_the_metrics_count_answers_by_status_and_requests_by_deployment_but_no_p
     assert answers == [2, 1, 1]
     assert sample(answer.text, "scoring_seconds_count", **blue) == 1
     assert sample(answer.text, "scoring_prediction_bucket", le="+Inf", **blue) == 2
-
-
-@pytest.mark.parametrize(
-    "batch",
-    [
-        {"inputs": {"distance": [1] * 300_000}},
-        {"dataframe_split": {"columns": ["distance"], "data": [[1]] * 300_000}},
-    ],
-)
-def test_a_body_that_brings_far_too_many_rows_is_refused_before_records_are_made_of_them(
-    client: TestClient, batch: dict[str, Any]
-) -> None:
-    body = json.dumps(batch)
-    assert len(body) < MAX_BODY_BYTES
-    tracemalloc.start()
-    try:
-        answer = client.post("/score", content=body, headers=JSON)
-        _, most = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert (answer.status_code, f"length <= {MAX_RECORDS}" in answer.json()["message"]) == (422, True)
-    # The rows themselves are 26 MB; a dictionary for each would be 70 MB more.
-    assert most < 50e6

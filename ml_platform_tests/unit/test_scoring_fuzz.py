@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from ml_platform_tests.serving_directories import RECORD, write_serving_directory
-from ml_platform_tests.unit.test_scoring_app import client_of, declare
+from ml_platform_tests.unit.scoring_host import client_of, declare
 
 VALUES = st.recursive(
     st.none()

@@ -94,10 +94,9 @@ class LocalEndpoints:
         if state is None:
             raise EndpointError(f"there is no endpoint {name!r} in {self._root}; deploy it first")
         found = measured(self._directory(name))
-        named = {each.name: f"{each.name}/{each.model_version}" for each in state.declared.deployments}
         return {
-            name: found.live.get(counted, Counts()).plus(found.shadow.get(counted, Counts()))
-            for name, counted in named.items()
+            each.name: found.live.get(each.counted_as, Counts()).plus(found.shadow.get(each.counted_as, Counts()))
+            for each in state.declared.deployments
         }
 
     def delete(self, name: str) -> None:
