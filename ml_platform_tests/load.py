@@ -1,7 +1,8 @@
 """Asks an endpoint over and over, at a steady rate: python -m ml_platform_tests.load URI KEY RATE FILE, until SIGTERM.
 
 Every request has an id of its own and exactly one outcome, which FILE tells at the end. RATE 0 is as fast as answers
-come. It has no retries: a request whose connection ends before its answer is lost.
+come. Once it asks it says so on standard output: only from then on does a SIGTERM end it well. It has no retries: a
+request whose connection ends before its answer is lost.
 """
 
 import asyncio
@@ -109,6 +110,7 @@ class Load:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._end)
         for _ in range(CONNECTIONS):
             await self._connect()
+        print("asking", flush=True)
         await self._idle.wait()
 
     def answered(self, status: int, body: bytes, seconds: float) -> None:

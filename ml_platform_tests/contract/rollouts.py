@@ -107,8 +107,9 @@ class World:
         uri, key, file = self.endpoints.scoring_uri(NAME), self.endpoints.keys(NAME).primary, self.folder / "load.json"
         command = [sys.executable, "-m", "ml_platform_tests.load", uri, key, str(rate), str(file)]
         outcomes = Outcomes({}, {})
-        with subprocess.Popen(command) as process:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             try:
+                assert process.stdout and process.stdout.readline() == "asking\n"
                 yield outcomes
             finally:
                 process.send_signal(signal.SIGTERM)
