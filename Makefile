@@ -17,7 +17,7 @@ demo: $(VENV)/.run ## run the main job on real flights, end to end; ARGS=--exit 
 dev: $(VENV)/.run ## open Dagster's UI and MLflow's on what is there; Ctrl-C ends
 	$(BIN)/ml-platform up
 
-test: $(VENV)/.dev chromium ## run all tests but those of the closed loop over days
+test: $(VENV)/.dev debian ## run all tests but those of the closed loop over days
 	$(BIN)/python -m pytest -m "not loop"
 
 test-loop: $(VENV)/.dev ## run those: live deployments, processes that are killed, broken data, a replay
@@ -60,11 +60,14 @@ $(VENV)/.dev: $(VENV)/.run
 	$(PIP) --editable '.[dev]'
 	touch $@
 
-# The browser test opens the UI in Chromium, which no Python package carries.
-.PHONY: chromium
-chromium:
-	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || $(MAKE) --no-print-directory install-chromium
+# What the tests need and no Python package carries: a browser for the UI's, a Redis for the online store's.
+.PHONY: debian
+debian:
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || $(INSTALL) PACKAGE=chromium
+	@command -v redis-server >/dev/null || $(INSTALL) PACKAGE=redis-server
 
-.PHONY: install-chromium
-install-chromium:
-	$(if $(filter 0,$(shell id -u)),,sudo) sh -c 'apt-get update -q && apt-get install -q -y --no-install-recommends chromium'
+INSTALL = $(MAKE) --no-print-directory install
+
+.PHONY: install
+install:
+	$(if $(filter 0,$(shell id -u)),,sudo) sh -c 'apt-get update -q && apt-get install -q -y --no-install-recommends $(PACKAGE)'

@@ -5,14 +5,14 @@ import random
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count, takewhile
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructField, StructType
 
-from dbx_jobs.contract import PARTITION_COLUMN, Days
+from dbx_jobs.contract import PARTITION_COLUMN, Days, TableInput
 from dbx_jobs.errors import DataError
 from dbx_jobs.fingerprint import fingerprints
 from dbx_jobs.runtime import on_a_cluster
@@ -57,6 +57,16 @@ def table_version(spark: "SparkSession", uri: str) -> int | None:
             return last
     commits = [re.fullmatch(r"(\d{20})\.json", path) for path, _ in list_files(spark, log)]
     return max((int(commit[1]) for commit in commits if commit), default=None)
+
+
+def pinned(spark: "SparkSession", name: str, source: TableInput) -> TableInput:
+    """The source with a version, so that all that is read of it is the same; raises DataError."""
+    latest = table_version(spark, source.uri)
+    if latest is None:
+        raise DataError(f"source {name}: there is no Delta table at {source.uri}; ingest it first")
+    if source.version is not None and source.version > latest:
+        raise DataError(f"source {name}: version {source.version} is asked for, but {source.uri} is at {latest}")
+    return source if source.version is not None else replace(source, version=latest)
 
 
 def read_table(spark: "SparkSession", uri: str, version: int | None = None) -> "DataFrame":

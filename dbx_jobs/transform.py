@@ -21,10 +21,12 @@ class Transform:
 
     Rows of other days than those asked for are left out by the job: `apply` is told the days, so as not to compute
     more, and is given `keep`, which computes a frame once that is used several times. `columns` is the `COLUMNS` of a
-    module: by name an object with `description` and `sources` (`<source>.<column>`).
+    module: by name an object with `description`, `sources` (`<source>.<column>`) and, for online features,
+    `expression` and `by`. `ask` computes rows that are asked about instead: see `dbx_jobs.jobs.online_features`.
     """
 
     apply: "Callable[[Mapping[str, DataFrame], Days, Keep], DataFrame]"
+    ask: "Callable[[Mapping[str, DataFrame], Keep, DataFrame], DataFrame]"
     columns: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -35,7 +37,7 @@ def load_transform(spark: "SparkSession", declared: str) -> Transform:
     """
     kind, _, text = declared.partition(":")
     if kind == "sql" and text.strip():
-        return Transform(lambda sources, _days, _keep: _query(spark, text, sources))
+        return Transform(lambda sources, _days, _keep: _query(spark, text, sources), _cannot_be_asked("a SQL query"))
     if kind != "python":
         raise DataError(f"transform {declared[:60]!r} is neither python:<module> nor sql:<query>")
     try:
@@ -44,7 +46,7 @@ def load_transform(spark: "SparkSession", declared: str) -> Transform:
         raise DataError(f"transform module {text!r} cannot be imported: {error}") from error
     if not callable(getattr(module, "transform", None)):
         raise DataError(f"transform module {text!r} has no function transform(sources)")
-    return Transform(_called(module.transform), getattr(module, "COLUMNS", {}))
+    return Transform(_called(module.transform), _asked(text, module.transform), getattr(module, "COLUMNS", {}))
 
 
 def _called(transform: "Callable[..., DataFrame]") -> "Callable[[Mapping[str, DataFrame], Days, Keep], DataFrame]":
@@ -55,6 +57,28 @@ def _called(transform: "Callable[..., DataFrame]") -> "Callable[[Mapping[str, Da
         return transform(sources, **{name: value for name, value in given.items() if name in taken})
 
     return apply
+
+
+def _asked(
+    name: str, transform: "Callable[..., DataFrame]"
+) -> "Callable[[Mapping[str, DataFrame], Keep, DataFrame], DataFrame]":
+    taken = signature(transform).parameters
+    if "asks" not in taken:
+        return _cannot_be_asked(name)
+
+    def ask(sources: "Mapping[str, DataFrame]", keep: "Keep", asks: "DataFrame") -> "DataFrame":
+        return transform(sources, asks=asks, **({"keep": keep} if "keep" in taken else {}))
+
+    return ask
+
+
+def _cannot_be_asked(what: str) -> "Callable[..., DataFrame]":
+    def ask(*_: Any) -> "DataFrame":
+        raise DataError(
+            f"features.online needs a transform(sources, asks) that computes the rows of asks; {what} is none"
+        )
+
+    return ask
 
 
 def _query(spark: "SparkSession", text: str, sources: Mapping[str, "DataFrame"]) -> "DataFrame":

@@ -1,7 +1,6 @@
 """Build features: the declared transformation computes days of a feature table from sources at pinned versions."""
 
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pyspark.errors import PySparkException
@@ -17,7 +16,7 @@ from dbx_jobs.contract import (
     TableReport,
 )
 from dbx_jobs.days import chunks, each_day, earlier
-from dbx_jobs.delta import WriteResult, read_days, read_table, table_version, write_partitions
+from dbx_jobs.delta import WriteResult, pinned, read_days, read_table, write_partitions
 from dbx_jobs.errors import DataError
 from dbx_jobs.expectations import Suite
 from dbx_jobs.runtime import materialized, run_job
@@ -34,7 +33,7 @@ def build_features(spark: "SparkSession", request: FeaturesRequest) -> TableRepo
     """Compute and replace the requested days of the feature table; days whose content is the same are not written."""
     suite = Suite(request.expectations)
     transform = load_transform(spark, request.transform)
-    sources = {name: _pinned(spark, name, source) for name, source in request.sources.items()}
+    sources = {name: pinned(spark, name, source) for name, source in request.sources.items()}
     written = [_build(spark, request, transform, sources, part) for part in chunks(request.days, DAYS_AT_ONCE)]
     version = written[-1].version
     table = read_days(spark, request.table_uri, request.days, version)
@@ -50,16 +49,6 @@ def build_features(spark: "SparkSession", request: FeaturesRequest) -> TableRepo
         checks=suite.evaluate(table, request.primary_key, each_day(request.days)),
         extra={"source_versions": {name: source.version for name, source in sources.items()}},
     )
-
-
-def _pinned(spark: "SparkSession", name: str, source: TableInput) -> TableInput:
-    """The source with a version, so that all parts of the range read the same."""
-    latest = table_version(spark, source.uri)
-    if latest is None:
-        raise DataError(f"source {name}: there is no Delta table at {source.uri}; ingest it first")
-    if source.version is not None and source.version > latest:
-        raise DataError(f"source {name}: version {source.version} is asked for, but {source.uri} is at {latest}")
-    return source if source.version is not None else replace(source, version=latest)
 
 
 def _build(

@@ -97,6 +97,8 @@ class ScoringApp:
         pinned = headers.get(_DEPLOYMENT)
         serving = self._serving(pinned)
         records = serving.reader.read(body)
+        if serving.online:
+            records = await serving.online.complete(records, time, self._host.measures)
         probabilities, seconds = await self._scored(serving, records)
         correlation_id = request_id.decode("latin-1")
         answer = serving.answer(correlation_id, probabilities)
@@ -104,7 +106,7 @@ class ScoringApp:
             self._host.log.write(Exchange(serving, time, correlation_id, records, probabilities))
             self._host.measures.of("live", serving.counted_as).scored(seconds, probabilities)
             if pinned is None and (shadow := self._host.routes.shadow(serving)):
-                self._mirror.score(shadow, body)
+                self._mirror.score(shadow, body, time)
         return serving, answer
 
     def _serving(self, pinned: bytes | None) -> Serving:

@@ -129,4 +129,4 @@ def _write(path: Path, state: msgspec.Struct) -> None:
 def _needs(declared: Declared) -> tuple[object, ...]:
     """What a loaded deployment depends on beside itself."""
     endpoint = declared.endpoint
-    return declared.inference_log, endpoint.name, endpoint.primary_key, endpoint.event_time
+    return declared.inference_log, endpoint.name, endpoint.primary_key, endpoint.event_time, endpoint.online

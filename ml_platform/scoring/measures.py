@@ -92,6 +92,7 @@ class Measures(msgspec.Struct):
     answers: dict[int, int] = {}
     dropped_rows: int = 0
     skipped_shadows: int = 0
+    incomplete_records: int = 0
 
     def of(self, role: Literal["live", "shadow"], name: str) -> Counts:
         """The counts of a deployment in that role, by its name and version."""
@@ -123,6 +124,7 @@ def total(measures: Iterable[Measures]) -> Measures:
             result.answers[status] = result.answers.get(status, 0) + count
         result.dropped_rows += each.dropped_rows
         result.skipped_shadows += each.skipped_shadows
+        result.incomplete_records += each.incomplete_records
     return result
 
 
@@ -167,6 +169,11 @@ class _Collector:
             "scoring_skipped_shadows",
             "Requests that were to be mirrored, but too many waited",
             self._measures.skipped_shadows,
+        )
+        yield CounterMetricFamily(
+            "scoring_incomplete_records",
+            "Records for which online features were too old or could not be read",
+            self._measures.incomplete_records,
         )
 
 

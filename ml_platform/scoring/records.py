@@ -1,5 +1,6 @@
 """Reads the body of a scoring request into validated records, or refuses it with the field's name."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -7,6 +8,7 @@ import msgspec
 import numpy as np
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
+from dbx_jobs.online_contract import COMPLETED
 from ml_platform.scoring.encoding import Input, Signature
 from ml_platform.scoring.refusal import Refusal
 
@@ -19,7 +21,17 @@ Record = Struct
 _LARGEST = float(np.finfo(np.float32).max)
 _Number = Annotated[float, Meta(ge=-_LARGEST, le=_LARGEST)]
 _KeyValue = Annotated[str, Meta(min_length=1, description="Part of the business key.")] | int
+_Whole = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 _Timestamp = Annotated[datetime, Meta(tz=True, description="Event time, RFC 3339 with its offset from UTC.")]
+
+_REQUEST_TYPES: dict[str, Any] = {
+    "string": str,
+    "int": _Whole,
+    "bigint": _Whole,
+    "double": _Number,
+    "boolean": bool,
+    "timestamp": _Timestamp,
+}
 
 
 class _Frame(msgspec.Struct):
@@ -44,15 +56,44 @@ def record_type(signature: Signature, primary_key: tuple[str, ...], event_time: 
     Raises ValueError when a key column is also an input or the output, for then the log could not tell them apart, or
     when a column has the name of a form of batch.
     """
+    types = _types(signature, primary_key, event_time)
+    # Columns may have names that are none in Python.
+    fields = [(f"f{n}", kind, msgspec.field(name=name)) for n, (name, kind) in enumerate(types.items())]
+    return msgspec.defstruct("Record", fields, frozen=True, gc=False)
+
+
+def asked_type(
+    signature: Signature, primary_key: tuple[str, ...], event_time: str, request: Mapping[str, str]
+) -> type[Record]:
+    """The type of a record that the server may complete: the fields of `record_type`, then the rest of a `request`.
+
+    Of all but the event time the caller may send none: it is UNSET then. `request` has the columns' types.
+    """
+    types = _types(signature, primary_key, event_time)
+    more = {name: _REQUEST_TYPES[kind] | None for name, kind in request.items() if name not in types}
+    fields = [
+        (f"f{n}", kind, msgspec.field(name=name))
+        if name == event_time
+        else (f"f{n}", kind | UnsetType, msgspec.field(name=name, default=UNSET))
+        for n, (name, kind) in enumerate((types | more).items())
+    ]
+    return msgspec.defstruct("Record", fields, frozen=True, gc=False, kw_only=True)
+
+
+def completed_type(record: type[Record]) -> type[Record]:
+    """`record` with a last field that says how it was completed."""
+    return msgspec.defstruct(
+        "Completed", [(COMPLETED, str | None, None)], bases=(record,), frozen=True, gc=False, omit_defaults=True
+    )
+
+
+def _types(signature: Signature, primary_key: tuple[str, ...], event_time: str) -> dict[str, Any]:
     keys: dict[str, Any] = dict.fromkeys(primary_key, _KeyValue) | {event_time: _Timestamp}
     if clash := sorted(set(keys) & {*signature.names, signature.output}):
         raise ValueError(f"the key columns {clash} are also inputs or the output of the model")
     if reserved := sorted({*keys, *signature.names} & set(_Envelope.__struct_fields__)):
         raise ValueError(f"columns must not be named {reserved}: a request could not be told from a batch")
-    types = {item.name: _input_type(item) for item in signature.inputs} | keys
-    # Columns may have names that are none in Python.
-    fields = [(f"f{n}", kind, msgspec.field(name=name)) for n, (name, kind) in enumerate(types.items())]
-    return msgspec.defstruct("Record", fields, frozen=True, gc=False)
+    return {item.name: _input_type(item) for item in signature.inputs} | keys
 
 
 def _input_type(item: Input) -> Any:

@@ -13,9 +13,11 @@ from msgspec.structs import astuple
 from ml_platform.scoring.encoding import Encoder, Signature
 from ml_platform.scoring.headers import DEPLOYMENT_HEADER
 from ml_platform.scoring.inference_log import log_heads
+from ml_platform.scoring.online import OnlineFeatures
+from ml_platform.scoring.online_store import open_store
 from ml_platform.scoring.openapi import openapi_document
 from ml_platform.scoring.pyfunc import ServingModel
-from ml_platform.scoring.records import Record, RecordReader, record_type
+from ml_platform.scoring.records import Record, RecordReader, asked_type, completed_type, record_type
 from ml_platform.scoring.state import Declared, Deployment
 
 ONNX_ERRORS = (
@@ -48,13 +50,20 @@ class Serving:
         self.model = ServingModel(Path(deployment.serving_dir))
         self.key_columns = (*endpoint.primary_key, endpoint.event_time)
         """The business key of a record: primary key, then event time; the last fields of a record."""
-        record = record_type(self.model.signature, endpoint.primary_key, endpoint.event_time)
-        self.reader = RecordReader(record)
+        key, signature = (endpoint.primary_key, endpoint.event_time), self.model.signature
+        record = asked = record_type(signature, *key)
+        self.online: OnlineFeatures | None = None
+        """What completes the records that its reader reads, where the product declares it."""
+        if online := endpoint.online:
+            asked, record = asked_type(signature, *key, online.request), completed_type(record)
+            wanted, store = (*signature.names, *self.key_columns), open_store(online.store_uri, online.product)
+            self.online = OnlineFeatures(online, wanted, len(signature.names), record, store)
+        self.reader = RecordReader(asked)
         self.output_row = _output_row(self.model.signature.output, self.key_columns, record)
         """The row of the log of a probability and its record: the probability with the record's key."""
         self.log_folder = local_path(declared.inference_log) / endpoint.name / deployment.name
         self.log_heads = log_heads(endpoint.name, deployment)
-        self.openapi = openapi_document(endpoint.name, deployment, self.model.signature, record)
+        self.openapi = openapi_document(endpoint.name, deployment, self.model.signature, asked)
         self.header = (DEPLOYMENT_HEADER.encode(), deployment.name.encode())
         self.counted_as = deployment.counted_as
         model = {"name": deployment.model_name, "version": deployment.model_version}
@@ -100,7 +109,8 @@ def _output_row(
     names = (output, *key_columns)
     fields = [(f"f{n}", Any, msgspec.field(name=name)) for n, name in enumerate(names)]
     row = msgspec.defstruct("Row", fields, gc=False)
-    keys = record.__struct_fields__[-len(key_columns) :]
+    places = dict(zip(record.__struct_encode_fields__, record.__struct_fields__, strict=True))
+    keys = [places[name] for name in key_columns]
 
     def made(probability: float, given: Record) -> msgspec.Struct:
         return row(probability, *[getattr(given, key) for key in keys])

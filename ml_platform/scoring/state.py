@@ -10,6 +10,8 @@ from typing import TypeVar
 
 import msgspec
 
+from dbx_jobs.contract import EventTime
+
 DECLARED_FILE = "declared.json"
 OBSERVED_FILE = "observed.json"
 KEYS_FILE = "keys.json"
@@ -37,6 +39,22 @@ class Deployment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return f"{self.name}/{self.model_version}"
 
 
+class OnlineDeclaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a caller may leave to the server: the features that it finds in the online store of `product`.
+
+    `request` are the columns that a caller brings then, with their types as in a declared source; `event_time` says
+    how the wall-clock columns follow from one of them. Values older than `ttl_seconds` count as missing; of a feature
+    in `ttl_seconds_of` those older than that.
+    """
+
+    store_uri: str
+    product: str
+    request: dict[str, str]
+    event_time: EventTime
+    ttl_seconds: float
+    ttl_seconds_of: dict[str, float] = {}
+
+
 class EndpointDeclaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What an endpoint is to be; a ValueError names what does not fit.
 
@@ -45,7 +63,7 @@ class EndpointDeclaration(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     the columns `primary_key` and `event_time` beside the model's inputs, so that labels find it. `port` 0 lets the
     host choose one, once. `replay_clock` lets callers say what time it is, for replays. Beyond
     `max_concurrent_requests` a worker, callers are sent away for a while; a worker that takes more than
-    `max_worker_mib` of memory is replaced.
+    `max_worker_mib` of memory is replaced. Without `online` a caller sends every input itself.
     """
 
     name: str
@@ -59,6 +77,7 @@ class EndpointDeclaration(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     workers: int = 1
     max_concurrent_requests: int = 256
     max_worker_mib: int = 1024
+    online: OnlineDeclaration | None = None
 
     def __post_init__(self) -> None:
         names = [deployment.name for deployment in self.deployments]

@@ -1,0 +1,82 @@
+"""Online stores of both kinds for tests, with the values of a small model."""
+
+import json
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import ConnectionError as NotYet
+
+from dbx_jobs.contract import EventTime
+from dbx_jobs.online_contract import SNAPSHOT, Group, Snapshot, row_name
+from dbx_jobs.online_store import replace_rows
+from ml_platform.scoring.state import OnlineDeclaration
+
+AS_OF = 1364803200
+"""2013-04-01 08:00 UTC."""
+PASSWORD = "not-a-secret"
+REQUEST: dict[str, Any] = {
+    "carrier": "UA",
+    "flight": 1545,
+    "origin": "EWR",
+    "dest": "IAH",
+    "sched_dep_at": "2013-04-01T09:15:00Z",
+}
+"""What a caller knows of the flight of `serving_directories.RECORD`."""
+COMPUTED = {
+    "flight_id": "day || '-' || carrier || '-' || flight || '-' || origin",
+    "carrier": "carrier",
+}
+GROUPS = [Group(["origin", "dest"], ["distance"])]
+DISTANCES = {("EWR", "IAH"): 1.5, (None, None): -2.0}
+
+
+def declared_online(uri: str, **more: Any) -> OnlineDeclaration:
+    """What an endpoint with such a store declares."""
+    kinds = {name: "int" if name == "flight" else "string" for name in REQUEST} | {"sched_dep_at": "timestamp"}
+    clock = EventTime("sched_dep_at", ["year", "month", "dayofmonth"], "sched_dep_time", "America/New_York", "hhmm")
+    return OnlineDeclaration(uri, "delays", kinds, clock, **{"ttl_seconds": 3600.0, **more})
+
+
+def fill(
+    uri: str,
+    distances: Mapping[Sequence[str | None], float | None] = DISTANCES,
+    as_of: int = AS_OF,
+    computed: Mapping[str, str] = COMPUTED,
+) -> None:
+    """Replace what the store holds."""
+    rows = {row_name(0, key): json.dumps([value]) for key, value in distances.items()}
+    snapshot = Snapshot(as_of, "2013-03-31", {"flights": 7}, repr(rows), dict(computed), GROUPS)
+    replace_rows(uri, "delays", {**rows, SNAPSHOT: json.dumps(asdict(snapshot))}.items())
+
+
+@contextmanager
+def redis_server(folder: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+    """A Redis of its own, which asks for PASSWORD; its URI and process."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    folder.mkdir(exist_ok=True)
+    options = ["--bind", "127.0.0.1", "--requirepass", PASSWORD, "--save", "", "--dir", str(folder)]
+    with subprocess.Popen(["redis-server", "--port", str(port), *options], stdout=subprocess.DEVNULL) as process:
+        try:
+            _wait(port)
+            yield f"redis://127.0.0.1:{port}/0", process
+        finally:
+            process.kill()
+
+
+def _wait(port: int) -> None:
+    deadline = time.monotonic() + 10
+    with Redis(port=port, password=PASSWORD) as redis:
+        while True:
+            try:
+                redis.ping()
+                return
+            except NotYet:
+                assert time.monotonic() < deadline, "redis-server did not start"
