@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from dbx_jobs.contract import Days, Roles, TableInput
+from dbx_jobs.online_contract import COMPLETED
 
-LOG_COLUMNS = ("prediction_id", "logged_at", "deployment", "model_version", "probability")
+LOG_COLUMNS = ("prediction_id", "logged_at", "deployment", "model_version", "probability", COMPLETED)
 """The columns of an inference log besides `day`, the primary key, the event time and the features."""
 
 

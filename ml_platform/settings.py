@@ -5,6 +5,7 @@ from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -33,6 +34,13 @@ class Settings(BaseSettings):
         default=(), description="Where alerts go: URLs of Apprise, separated by blanks. None: they are only kept."
     )
     pictures: bool = Field(default=True, description="Draw drift and performance into the metadata of their tables.")
+    online_store_uri: str = Field(
+        default="",
+        description="Where online features are: file:// (SQLite), redis:// or rediss://; without a password.",
+    )
+    online_store_password: SecretStr | None = Field(
+        default=None, description="Password of a Redis; jobs and endpoints read the variable themselves."
+    )
     replay_clock: bool = Field(default=False, description="Let callers of local endpoints say what time it is.")
     code_revision: str = Field(default="", description="Revision of the code, where it does not run in a git checkout.")
 
@@ -49,12 +57,23 @@ class Settings(BaseSettings):
                     )
         return urls
 
+    @field_validator("online_store_uri")
+    @classmethod
+    def _no_password(cls, value: str) -> str:
+        if urlsplit(value).password:
+            raise SettingsError(
+                "ML_PLATFORM_ONLINE_STORE_URI has a password in it: URIs are shown and recorded. Set "
+                "ML_PLATFORM_ONLINE_STORE_PASSWORD instead"
+            )
+        return value
+
     @model_validator(mode="before")
     @classmethod
     def _below_home(cls, values: dict[str, object]) -> dict[str, object]:
         home = Path(str(values.get("home") or PROJECT_ROOT / ".ml_platform")).absolute()
         defaults = {
             "lake_uri": (home / "lake").as_uri(),
+            "online_store_uri": (home / "online").as_uri(),
             "mlflow_tracking_uri": f"sqlite:///{home / 'mlflow.db'}",
             "mlflow_artifact_uri": (home / "mlflow-artifacts").as_uri(),
         }

@@ -1,5 +1,6 @@
 """Makes small serving directories: a logistic model with one numeric and one categorical input."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,20 @@ def write_serving_directory(directory: Path, bias: float = -1.0) -> Path:
     inputs = (Input("distance", "numeric"), Input("carrier", "categorical", CARRIERS))
     write_signature(Signature(inputs, output="probability", facts={"estimator": "logistic"}), directory)
     (directory / MODEL_FILE).write_bytes(_logistic(bias).SerializeToString())
+    return directory
+
+
+def write_wide_directory(directory: Path, inputs: Sequence[Input]) -> Path:
+    """A model of many inputs: p = sigmoid(their mean, a missing value counting as 0)."""
+    directory.mkdir(parents=True)
+    write_signature(Signature(tuple(inputs), output="probability", facts={"estimator": "mean"}), directory)
+    nodes = [
+        *_NODES[:2],
+        helper.make_node("ReduceMean", ["filled"], ["mean"], axes=[1], keepdims=0),
+        helper.make_node("Sigmoid", ["mean"], ["probability"]),
+    ]
+    model = _model(nodes, {"zero": _CONSTANTS["zero"]}, len(inputs))
+    (directory / MODEL_FILE).write_bytes(model.SerializeToString())
     return directory
 
 
@@ -98,11 +113,11 @@ def _logistic(bias: float) -> onnx.ModelProto:
     return _model(nodes, _CONSTANTS | {"bias": np.array(bias, np.float32)})
 
 
-def _model(nodes: list[onnx.NodeProto], constants: dict[str, np.ndarray]) -> onnx.ModelProto:
+def _model(nodes: list[onnx.NodeProto], constants: dict[str, np.ndarray], width: int = 2) -> onnx.ModelProto:
     graph = helper.make_graph(
         nodes,
         "logistic",
-        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", 2])],
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", width])],
         [helper.make_tensor_value_info("probability", TensorProto.FLOAT, ["n"])],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )

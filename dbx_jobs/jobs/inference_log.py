@@ -13,6 +13,7 @@ from dbx_jobs.delta import read_table, write_partitions
 from dbx_jobs.errors import DataError
 from dbx_jobs.monitoring_contract import LOG_COLUMNS, InferenceLogRequest, Roles
 from dbx_jobs.monitoring_table import replace_days
+from dbx_jobs.online_contract import COMPLETED
 from dbx_jobs.runtime import materialized, run_job
 
 if TYPE_CHECKING:
@@ -80,18 +81,21 @@ def logged_fields(spark: "SparkSession", request: InferenceLogRequest) -> list[T
     return fields
 
 
-def _record_type(fields: list[T.StructField], output: str) -> T.StructType:
-    """The shape of a line. Whole numbers are read as doubles, since clients with missing values write 3.0 for 3."""
-    row = T.StructType([T.StructField(field.name, _json_type(field.dataType)) for field in fields])
-    entry = row.add(output, T.DoubleType())
-    record = T.StructType([T.StructField(name, T.StringType()) for name in ("time", "correlationid", "modelversion")])
-    return record.add("data", T.ArrayType(entry))
+RECORD = T.StructType(
+    [
+        *(T.StructField(name, T.StringType()) for name in ("time", "correlationid", "modelversion")),
+        T.StructField("data", T.ArrayType(T.StringType())),
+    ]
+)
 
 
-def _json_type(kind: T.DataType) -> T.DataType:
-    if isinstance(kind, NUMBERS):
-        return T.DoubleType()
-    return kind if isinstance(kind, T.BooleanType) else T.StringType()
+def _read(name: str, kind: T.DataType) -> "Column":
+    """A field of an entry's JSON text. Whole numbers may be written as 3.0, by clients with missing values.
+
+    One by one: of a whole record Sail's from_json gives some doubles with another last bit.
+    """
+    text = F.get_json_object("entry", f"$['{name}']")
+    return (text.try_cast(T.DoubleType()) if isinstance(kind, NUMBERS) else text).try_cast(kind)
 
 
 def parsed_lines(spark: "SparkSession", request: InferenceLogRequest, fields: list[T.StructField]) -> "DataFrame":
@@ -108,10 +112,9 @@ def parsed_lines(spark: "SparkSession", request: InferenceLogRequest, fields: li
     )
     day = F.when(F.col("reason").isNull(), F.col("time")).otherwise(F.col("hour"))
     files = files_of(spark, request.collector_uri, hours_of(request.days, request.timezone))
-    record_type = _record_type(fields, request.output)
     return (
         read_lines(spark, files)
-        .withColumn("record", F.from_json("value", record_type))
+        .withColumn("record", F.from_json("value", RECORD))
         .withColumn("time", F.expr("try_cast(record.time AS timestamp)"))
         .withColumn("reason", reason)
         .withColumn(PARTITION_COLUMN, _local_day(day, request.timezone))
@@ -125,8 +128,9 @@ def predictions_of(lines: "DataFrame", request: InferenceLogRequest, fields: lis
         *("collection", "deployment", "file", "line", "value", "time"),
         F.col("record.modelversion").alias("model_version"),
         F.col("record.correlationid").alias("request_id"),
-        F.posexplode("record.data").alias("position", "entry"),
+        F.posexplode("record.data").alias("position", "parsed"),
     )
+    entries = entries.withColumn("entry", _entry(_most(lines))).drop("parsed")
     entries = entries.withColumn("prediction_id", F.concat_ws("_", "request_id", "position"))
     entries = entries.withColumn("attempt", _rank(["collection", "prediction_id"], ["time", "value"]))
     joined = _joined(entries.where("attempt = 1"), fields, request.output)
@@ -140,20 +144,32 @@ def predictions_of(lines: "DataFrame", request: InferenceLogRequest, fields: lis
     return rows.select(_local_day(F.col("logged_at"), request.timezone).alias(PARTITION_COLUMN), "*")
 
 
+def _most(lines: "DataFrame") -> int:
+    """The number of entries of the line that has most."""
+    return lines.agg(F.max(F.size("record.data"))).collect()[0][0] or 0
+
+
+def _entry(most: int) -> "Column":
+    """The JSON text of the entry at `position` of a line."""
+    texts = [f"WHEN {position} THEN get_json_object(value, '$.data[{position}]')" for position in range(most)]
+    return F.expr(f"CASE position {' '.join(texts)} END" if texts else "CAST(NULL AS string)")
+
+
 def _joined(entries: "DataFrame", fields: list[T.StructField], output: str) -> "DataFrame":
     """Inputs and outputs side by side; a half that is not there is null."""
-    logged = [F.col(f"entry.{field.name}").try_cast(field.dataType).alias(field.name) for field in fields]
+    logged = [_read(field.name, field.dataType).alias(field.name) for field in fields]
     place = [F.col(name).alias(f"in_{name}") for name in ("time", "file", "line")]
-    inputs = entries.where(F.col("collection") == INPUTS).select("prediction_id", *place, *logged)
+    completed = _read(COMPLETED, T.StringType()).alias(COMPLETED)
+    inputs = entries.where(F.col("collection") == INPUTS).select("prediction_id", completed, *place, *logged)
     outputs = entries.where(F.col("collection") == OUTPUTS).select(
         *("prediction_id", "time", "line", "deployment", "model_version"),
         F.col("file").alias("out_file"),
-        F.col(f"entry.{output}").alias("probability"),
+        _read(output, T.DoubleType()).alias("probability"),
     )
     return inputs.join(outputs, "prediction_id", "full").select(
         *("prediction_id", *(field.name for field in fields)),
         F.coalesce("time", "in_time").alias("logged_at"),
-        *("deployment", "model_version", "probability", "in_file", "out_file"),
+        *("deployment", "model_version", "probability", COMPLETED, "in_file", "out_file"),
         F.coalesce("out_file", "in_file").alias("file"),
         F.coalesce("line", "in_line").alias("line"),
         F.lit(None).cast("string").alias("value"),

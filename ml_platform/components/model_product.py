@@ -18,6 +18,7 @@ from ml_platform.stages import (
     lake,
     landing,
     monitoring,
+    online,
     retraining,
     serving,
     training,
@@ -61,6 +62,7 @@ def product_definitions(product: ProductSpec, folder: Path) -> dg.Definitions:
         assets=[
             *lake.build(product, expectations),
             *features.build(product, expectations.get(features_table, ()), folder),
+            *online.build(product, features.reads(product)),
             *models,
             *serving.build(product),
             *monitoring.build(product),

@@ -15,6 +15,11 @@ def features(product: str) -> AssetPath:
     return ("features", product)
 
 
+def online_features(product: str) -> AssetPath:
+    """The newest values of the feature table by key, in the online store."""
+    return ("features", f"{product}_online")
+
+
 def candidate(product: str) -> AssetPath:
     """The newest trained model version of a product."""
     return ("models", product, "candidate")
@@ -36,5 +41,5 @@ def retrain_decision(product: str) -> AssetPath:
 
 
 def monitoring(product: str, table: str) -> AssetPath:
-    """A monitoring table of a product: inference_log, ground_truth, drift or performance."""
+    """A monitoring table of a product: inference_log, ground_truth, drift, performance or online_features."""
     return ("monitoring", product, table)

@@ -86,6 +86,16 @@ class SourceSpec(Spec):
         return self
 
 
+class OnlineSpec(Spec):
+    """Features that the endpoint finds by itself: a caller sends what it knows, the rest is looked up."""
+
+    description: str = ""
+    asked_of: Name = Field(description="The daily source of which a request is a row, before its outcome is known.")
+    request: list[ColumnName] = Field(min_length=1, description="Its columns that a caller knows, event time included.")
+    ttl_minutes: float = Field(gt=0, description="A value that is older counts as missing.")
+    ttl_minutes_of: dict[ColumnName, float] = Field(default_factory=dict, description="The same, by feature.")
+
+
 class FeaturesSpec(Spec):
     """The feature table: who computes it and what its columns mean."""
 
@@ -98,6 +108,7 @@ class FeaturesSpec(Spec):
     event_time: ColumnName
     prediction_time: ColumnName
     look_back_days: int = Field(ge=0, le=400, description="Days of the sources that a day's features may read.")
+    online: OnlineSpec | None = Field(default=None, description="Absent: a caller sends every input itself.")
 
 
 class Dimension(Spec):
@@ -324,6 +335,27 @@ class ProductSpec(Spec):
         if self.automation.restate_days <= late:
             days = self.automation.restate_days
             raise ValueError(f"automation.restate_days ({days}) does not reach rows that come {late} days late")
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_asked(self) -> "ProductSpec":
+        online = self.features.online
+        if online is None:
+            return self
+        source = self.daily_sources.get(online.asked_of)
+        if source is None or source.event_time is None:
+            daily = sorted(self.daily_sources)
+            raise ValueError(f"features.online.asked_of is {online.asked_of!r}; it must be a daily source: {daily}")
+        if self.features.transform.endswith(".sql"):
+            raise ValueError("features.online needs a Python module whose transform() takes 'asks'; a query does not")
+        event_time = source.event_time.column
+        if unknown := sorted(set(online.request) - {*source.columns, event_time}):
+            raise ValueError(f"features.online.request: {unknown} are no columns of {online.asked_of}")
+        if event_time != self.features.event_time or event_time not in online.request:
+            raise ValueError(
+                f"features.online.request must have {event_time!r}, the event time of {online.asked_of}, which "
+                f"features.event_time ({self.features.event_time!r}) must be"
+            )
         return self
 
     @property

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from dbx_jobs.contract import Expectation, FeaturesRequest, TableInput, TableReport, from_dict
+from dbx_jobs.contract import Expectation, FeaturesRequest, TableReport, from_dict
 from ml_platform.core import keys
 from ml_platform.core.product import ProductSpec, SourceSpec
 from ml_platform.errors import SpecError
@@ -13,6 +13,7 @@ from ml_platform.gateways.jobs import Jobs, Program
 from ml_platform.gateways.lake import Lake
 from ml_platform.stages.conditions import follow
 from ml_platform.stages.partitions import daily, days_of
+from ml_platform.stages.roles import sources_of
 from ml_platform.stages.table_asset import Events, check_specs, publish
 from ml_platform.stages.upstream import Inputs, Upstream
 
@@ -49,10 +50,7 @@ def build(product: ProductSpec, expectations: Sequence[Expectation], folder: Pat
         request = FeaturesRequest(
             product=product.name,
             transform=transform,
-            sources={
-                name: TableInput(lake.table(keys.lake(name)), lake.version(keys.lake(name)), s.partitioning == "daily")
-                for name, s in product.sources.items()
-            },
+            sources=sources_of(product, lake),
             table_uri=lake.table(keys.features(product.name)),
             days=days,
             primary_key=product.features.primary_key,

@@ -5,13 +5,14 @@ from dataclasses import replace
 
 import dagster as dg
 
-from dbx_jobs.contract import Column, Days, EventTime, Expectation, IngestRequest, TableReport, from_dict
+from dbx_jobs.contract import Column, Days, Expectation, IngestRequest, TableReport, from_dict
 from ml_platform.core import keys
 from ml_platform.core.product import ProductSpec, SourceSpec
 from ml_platform.gateways.jobs import Jobs, Program
 from ml_platform.gateways.lake import NOTHING, Lake
 from ml_platform.stages.attempts import WHOLE
 from ml_platform.stages.partitions import daily, days_of
+from ml_platform.stages.roles import event_time_of
 from ml_platform.stages.table_asset import Events, check_specs, landed_checks, landed_specs, publish
 
 
@@ -74,7 +75,7 @@ def ingest_request(
         table_uri=lake.table(keys.lake(name)),
         quarantine_uri=lake.quarantine(name),
         days=days,
-        event_time=EventTime(**event_time.model_dump()) if event_time else None,
+        event_time=event_time_of(source),
         partition_date=event_time.date if event_time else [],
         expectations=list(expectations),
         new_within_days=source.new_within_days,

@@ -14,9 +14,10 @@ from dbx_jobs.monitoring_contract import (
     PerformanceRequest,
     ProfileRequest,
 )
+from dbx_jobs.online_contract import OnlineCheckRequest
 from ml_platform.core import keys
 from ml_platform.core.drift import PREDICTION, ColumnDrift, Comparison, comparisons, complete, judge_all, windows
-from ml_platform.core.product import MetricName, ProductSpec
+from ml_platform.core.product import MetricName, OnlineSpec, ProductSpec
 from ml_platform.errors import GateError
 from ml_platform.gateways.jobs import Jobs, Program
 from ml_platform.gateways.lake import NOTHING, Lake
@@ -26,10 +27,10 @@ from ml_platform.settings import Settings
 from ml_platform.stages import plots
 from ml_platform.stages.conditions import follow
 from ml_platform.stages.partitions import daily, days_between, days_of
-from ml_platform.stages.roles import roles
+from ml_platform.stages.roles import online_table, roles
 from ml_platform.stages.table_asset import Events, publish, rows_fit_spec
 from ml_platform.stages.upstream import Inputs, Upstream
-from ml_platform.stages.verdicts import CHECK, drift_check, performance_check
+from ml_platform.stages.verdicts import CHECK, EQUAL, drift_check, online_check, performance_check
 
 LEAD_DAYS = 1
 """A prediction is logged at most this many days before the day of its event."""
@@ -44,8 +45,12 @@ Entries = dict[str, Any]
 
 
 def build(product: ProductSpec) -> list[dg.AssetsDefinition]:
-    """The daily tables `monitoring/<product>/{inference_log,ground_truth,drift,performance}`."""
-    return [_inference_log(product), _ground_truth(product), _drift(product), _performance(product)]
+    """The daily tables `monitoring/<product>/{inference_log,ground_truth,drift,performance,online_features}`."""
+    online = product.features.online
+    return [
+        *(_inference_log(product), _ground_truth(product), _drift(product), _performance(product)),
+        *([_online_features(product, online)] if online else []),
+    ]
 
 
 def reads(product: ProductSpec) -> dict[keys.AssetPath, Inputs]:
@@ -59,7 +64,10 @@ def reads(product: ProductSpec) -> dict[keys.AssetPath, Inputs]:
     # A day's labels become final with the first event after they have matured, which is on the day after that.
     matured = product.monitors.performance.maturity_days + 1
     labels = Upstream(keys.features(product.name), last=matured, required="none")
-    return {
+    # Each request was completed from the tables as they were: what they became since makes nothing stale.
+    looked_up = Upstream(keys.online_features(product.name), daily=False, required="none", followed=False)
+    online = {keys.monitoring(product.name, "online_features"): Inputs(product, [Upstream(log), looked_up])}
+    return (online if product.features.online else {}) | {
         log: Inputs(product, [endpoint]),
         truth: Inputs(product, [logged, labels]),
         keys.monitoring(product.name, "drift"): Inputs(product, [Upstream(log), champion]),
@@ -217,6 +225,38 @@ def _performance(product: ProductSpec) -> dg.AssetsDefinition:
         yield from publish(context, spec.key, replace(report, checks=checks), read, metadata)
 
     return performance
+
+
+def _online_features(product: ProductSpec, online: OnlineSpec) -> dg.AssetsDefinition:
+    path, log = keys.monitoring(product.name, "online_features"), keys.monitoring(product.name, "inference_log")
+    spec = _spec(
+        product,
+        "online_features",
+        "The values that the endpoint looked up for the day's requests and that differ offline.",
+    )
+
+    equal = "What the endpoint computed and looked up is what the feature table's transformation gives as of then."
+
+    @_daily_table(product, spec, [dg.AssetCheckSpec(EQUAL, asset=spec.key, description=equal)])
+    def online_features(
+        context: dg.AssetExecutionContext, jobs: dg.ResourceParam[Jobs], lake: dg.ResourceParam[Lake]
+    ) -> Events:
+        read = reads(product)[path].require(context.instance, context.partition_keys)
+        request = OnlineCheckRequest(
+            table=online_table(product, online, lake),
+            inference_log=_table(lake, log),
+            table_uri=lake.table(path),
+            days=days_of(context),
+        )
+        report = from_dict(TableReport, jobs.run(context, Program.CHECK_ONLINE, request))
+        checks = [online_check(day, row) for day, row in report.extra.items()]
+        metadata: dict[str, Entries] = {
+            day: {"completed": row["completed"], "missing": row["missing"], "differing": sum(row["differing"].values())}
+            for day, row in report.extra.items()
+        }
+        yield from publish(context, spec.key, replace(report, checks=checks), read, metadata)
+
+    return online_features
 
 
 def _spec(product: ProductSpec, table: str, description: str) -> dg.AssetSpec:

@@ -14,9 +14,11 @@ from ml_platform.errors import GateError, RolledBack
 from ml_platform.gateways.endpoints import EndpointDeclaration, Endpoints
 from ml_platform.gateways.lake import Lake
 from ml_platform.gateways.registry import Registry
+from ml_platform.scoring.state import OnlineDeclaration
 from ml_platform.settings import Settings
 from ml_platform.stages.attempts import WHOLE, Attempt, contents, record
 from ml_platform.stages.conditions import follow
+from ml_platform.stages.roles import asked_of
 from ml_platform.stages.rollout import Outcome, Rollout
 from ml_platform.stages.underway import underway
 from ml_platform.stages.upstream import Inputs, Upstream
@@ -34,7 +36,7 @@ class RolloutApproval(dg.Config):
 
 def build(product: ProductSpec) -> list[dg.AssetsDefinition]:
     """The asset `endpoints/<product>`."""
-    inputs = Inputs(product, [Upstream(keys.champion(product.name), daily=False)])
+    inputs = Inputs(product, _reads(product))
 
     @dg.asset(
         key=dg.AssetKey(keys.endpoint(product.name)),
@@ -129,10 +131,35 @@ def rollout_of(product: ProductSpec, endpoints: Endpoints, registry: Registry, s
         workers=spec.workers,
         max_concurrent_requests=spec.max_concurrent_requests,
         max_worker_mib=spec.max_worker_mib,
+        online=_online(product, settings),
     )
     # An old deployment stays ready until the labels of its last predictions have matured.
     keep = timedelta(days=product.monitors.performance.maturity_days)
     return Rollout(endpoints, registry, declared, spec.rollout, keep)
+
+
+def _reads(product: ProductSpec) -> list[Upstream]:
+    champion = Upstream(keys.champion(product.name), daily=False)
+    # Looked up with each request: a change of it is nothing to deploy.
+    online = Upstream(keys.online_features(product.name), daily=False, required="none", followed=False)
+    return [champion, online] if product.features.online else [champion]
+
+
+def _online(product: ProductSpec, settings: Settings) -> OnlineDeclaration | None:
+    online = product.features.online
+    if online is None:
+        return None
+    source, event_time = asked_of(product, online)
+    types: dict[str, str] = {name: column.type for name, column in source.columns.items()}
+    types[event_time.column] = "timestamp"
+    return OnlineDeclaration(
+        store_uri=settings.online_store_uri,
+        product=product.name,
+        request={name: types[name] for name in online.request},
+        event_time=event_time,
+        ttl_seconds=online.ttl_minutes * 60,
+        ttl_seconds_of={name: minutes * 60 for name, minutes in online.ttl_minutes_of.items()},
+    )
 
 
 def tell_rolled_back(instance: dg.DagsterInstance, product: ProductSpec, registry: Registry, why: str) -> None:

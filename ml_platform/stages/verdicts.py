@@ -9,6 +9,7 @@ from ml_platform.core.performance import judge_day
 from ml_platform.core.product import ProductSpec
 
 CHECK = "within_thresholds"
+EQUAL = "online_equals_offline"
 
 
 def drift_check(day: str, columns: Sequence[ColumnDrift], judged: bool) -> CheckReport:
@@ -39,4 +40,19 @@ def performance_check(product: ProductSpec, day: str, row: Mapping[str, Any]) ->
         partition=day,
         observed=f"{verdict.verdict}, {verdict.labelled} labels",
         failing=[str(breach) for breach in verdict.breaches],
+    )
+
+
+def online_check(day: str, row: Mapping[str, Any]) -> CheckReport:
+    """A day fails when a value that the endpoint looked up is another one offline; it names features and values."""
+    differing: Mapping[str, int] = row["differing"]
+    told = [f"{feature}: {count}, such as {row['examples'][feature]}" for feature, count in sorted(differing.items())]
+    seen = f"{row['completed']} completed requests, {row['missing']} of them with values that were too old or not there"
+    return CheckReport(
+        name=EQUAL,
+        passed=not differing,
+        severity="ERROR",
+        partition=day,
+        observed="; ".join([seen, *told[:5]]),
+        failing=sorted(differing),
     )

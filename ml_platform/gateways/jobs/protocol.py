@@ -11,6 +11,8 @@ class Program(Enum):
 
     INGEST = "dbx_jobs.jobs.ingest"
     BUILD_FEATURES = "dbx_jobs.jobs.build_features"
+    ONLINE_FEATURES = "dbx_jobs.jobs.online_features"
+    CHECK_ONLINE = "dbx_jobs.jobs.check_online"
     INFERENCE_LOG = "dbx_jobs.jobs.inference_log"
     GROUND_TRUTH = "dbx_jobs.jobs.ground_truth"
     PROFILE = "dbx_jobs.jobs.profile"

@@ -55,6 +55,16 @@ def test_both_days_around_a_clock_change_get_all_their_hours(sail: SparkSession,
     assert (len(logged), logged.min().hour, logged.max().day, logged.max().hour) == (25, 4, 4, 4)
 
 
+def test_a_number_keeps_its_last_bit(sail: SparkSession, small: Lake):
+    template = small.rows.head(1)
+    times = pd.to_datetime(["2013-11-03T15:30:00Z"] * 300)
+    rows = pd.concat([template] * 300).assign(prediction_time=times, sched_dep_at=times)
+    numbers = [n / 7 * 10 ** (n % 11 - 5) for n in range(300)]
+    collected.log_requests(rows.assign(distance=numbers), small.root, deployment="green")
+    build_log(sail, small.log_request(Days("2013-11-03", "2013-11-03")))
+    assert sorted(small.read("log")["distance"]) == sorted(numbers)
+
+
 def test_a_line_that_was_written_twice_counts_once(sail: SparkSession, small: Lake):
     for collection in ("model_inputs", "model_outputs"):
         file = only_file(small, collection)
