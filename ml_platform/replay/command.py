@@ -10,11 +10,11 @@ from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
-import dagster as dg
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from ml_platform.components.declared import declared_product
+from ml_platform.components.declared import PRODUCTS, declared_product
+from ml_platform.components.model_product import product_definitions
 from ml_platform.definitions import deployed
 from ml_platform.errors import PlatformError
 from ml_platform.gateways.build import build_gateways
@@ -27,7 +27,7 @@ from ml_platform.replay.report import Report, write_report
 from ml_platform.replay.running import AT_ONCE
 from ml_platform.replay.storage import quick_instance
 from ml_platform.services import prepare_home
-from ml_platform.settings import PROJECT_ROOT, Settings
+from ml_platform.settings import Settings
 
 OUTPUT = "output.log"
 """What the programs of a replay print."""
@@ -36,9 +36,11 @@ OUTPUT = "output.log"
 def run_replay(name: str, start: date, end: date, home: Path | None, fresh: bool, picture: Path | None) -> None:
     """Replay the product `name` from `start` to `end` (both included) in `home`, going on with what is done there.
 
-    `fresh` removes what is there first; `picture` is where a copy of the report's picture goes.
+    Its requests carry every feature as of their time, so that the product is one without online features. `fresh`
+    removes what is there first; `picture` is where a copy of the report's picture goes.
     """
-    product = declared_product(name)
+    declared = declared_product(name)
+    product = declared.model_copy(update={"features": declared.features.model_copy(update={"online": None})})
     settings = replay_settings((home or replay_home(Settings(), name)).absolute())
     if fresh:
         remove(settings, name)
@@ -48,9 +50,8 @@ def run_replay(name: str, start: date, end: date, home: Path | None, fresh: bool
         jobs.start()
         console.print(f"Replay of {name} from {start} to {end} in {settings.home}", soft_wrap=True)
         prepare_home(settings)
-        products = dg.load_from_defs_folder(path_within_project=PROJECT_ROOT)
         gateways = replace(build_gateways(settings), jobs=jobs, lake=ReplayLake(settings.lake_uri))
-        definitions = deployed(products, settings, **vars(gateways))
+        definitions = deployed(product_definitions(product, PRODUCTS / name), settings, **vars(gateways))
         with quick_instance(settings.dagster_home) as instance:
             replay = Replay(settings, instance, product, definitions, gateways, start, end)
             # The graph is large and stays: without looking through it again and again, a tenth of the time is saved.

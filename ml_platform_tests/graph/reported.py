@@ -16,6 +16,7 @@ from dbx_jobs.contract import (
     TableReport,
     to_dict,
 )
+from dbx_jobs.online_contract import OnlineReport, OnlineRequest
 from ml_platform.gateways.jobs import Program
 
 REPEATS = "rows_are_new"
@@ -53,6 +54,11 @@ def table_report(
         refused=[RefusedPartition(day, reason) for day, reason in (refused or {}).items()],
         checks=[_check(expectation, day, (failed or {}).get(day)) for expectation in asked for day in days],
     )
+
+
+def online_report(request: OnlineRequest) -> OnlineReport:
+    """A report on a store that tells of the end of the last day."""
+    return OnlineReport(f"{request.until}T23:00:00+00:00", {"all": 1}, {"flights": 7}, f"as-of-{request.until}")
 
 
 def days_in(days: Days | None) -> list[str | None]:

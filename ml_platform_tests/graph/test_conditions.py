@@ -7,25 +7,29 @@ import pytest
 
 from dbx_jobs.contract import PartitionReport, TableReport
 from ml_platform_tests.graph.conftest import Graph
-from ml_platform_tests.graph.reported import days_in, table_report
+from ml_platform_tests.graph.reported import days_in, online_report, table_report
 from ml_platform_tests.graph.ticks import Ticks
 
-FEATURES = "features/flight_delays"
+FEATURES, ONLINE = "features/flight_delays", "features/flight_delays_online"
+NEWEST = {ONLINE: [""]}
+"""Asked for when something changed that the newest day reads."""
 TRUTH, PERFORMANCE, DRIFT, LOG = (
     f"monitoring/flight_delays/{table}" for table in ("ground_truth", "performance", "drift", "inference_log")
 )
 FLIGHTS, WEATHER = "lake/flights", "lake/weather"
+COMPLETED = "monitoring/flight_delays/online_features"
 DECISION = "monitoring/flight_delays/retrain_decision"
 
 
 @pytest.fixture
 def ticks(graph: Graph) -> Ticks:
     """Twenty days of January in the lake and the feature table, computed."""
-    graph.jobs.answers |= {"INGEST": table_report, "BUILD_FEATURES": table_report}
+    graph.jobs.answers |= {"INGEST": table_report, "BUILD_FEATURES": table_report, "ONLINE_FEATURES": online_report}
     for source in ("planes", "airports", "airlines"):
         graph.materialise(f"lake/{source}")
     for table in (FLIGHTS, WEATHER, FEATURES):
         assert graph.materialise(table, "2013-01-01", "2013-01-20").success
+    assert graph.materialise(ONLINE).success
     return Ticks(graph)
 
 
@@ -44,11 +48,11 @@ def test_nothing_is_asked_for_when_nothing_changed(ticks):
     assert ticks.conditions() == {}
 
 
-def test_a_new_day_of_every_daily_source_asks_for_just_its_features(ticks):
+def test_a_new_day_of_every_daily_source_asks_for_just_its_features_and_the_newest_values(ticks):
     ticks.graph.materialise(FLIGHTS, "2013-01-21")
     assert ticks.conditions() == {}, "the weather of that day is not there yet"
     ticks.graph.materialise(WEATHER, "2013-01-21")
-    assert ticks.conditions() == {FEATURES: ["2013-01-21"]}
+    assert ticks.conditions() == {FEATURES: ["2013-01-21"]} | NEWEST
 
 
 def test_a_corrected_day_asks_for_exactly_the_days_that_look_back_on_it(ticks):
@@ -70,27 +74,27 @@ def test_features_that_came_out_equal_ask_for_nothing_further_down(ticks):
     ticks.graph.jobs.answers["INGEST"] = corrected
     ticks.graph.materialise(FLIGHTS, "2013-01-11")
     ticks.make(asked := ticks.conditions())
-    assert set(asked) == {FEATURES}
+    assert set(asked) == {FEATURES, ONLINE}
     assert ticks.conditions() == {}, "the features of those days have the content that they had"
 
 
 def test_a_change_that_comes_while_the_asset_is_being_asked_for_is_not_lost(ticks):
     ticks.graph.jobs.answers["INGEST"] = corrected
     ticks.graph.materialise(FLIGHTS, "2013-01-20")
-    assert ticks.conditions() == {FEATURES: ["2013-01-20"]}
+    assert ticks.conditions() == {FEATURES: ["2013-01-20"]} | NEWEST
     ticks.graph.jobs.answers["INGEST"] = lambda request: replace(
         table_report(request), partitions=[PartitionReport(d, 9, f"again-{d}", True) for d in days_in(request.days)]
     )
     ticks.graph.materialise(FLIGHTS, "2013-01-20")
-    assert ticks.conditions() == {FEATURES: ["2013-01-20"]}
+    assert ticks.conditions() == {FEATURES: ["2013-01-20"]} | NEWEST
 
 
 def test_a_lost_cursor_loses_nothing_and_repeats_nothing(ticks):
     ticks.graph.jobs.answers["INGEST"] = corrected
     ticks.graph.materialise(FLIGHTS, "2013-01-20")
     ticks.cursor = None
-    assert ticks.conditions() == {FEATURES: ["2013-01-20"]}
-    ticks.make({FEATURES: ["2013-01-20"]})
+    assert ticks.conditions() == {FEATURES: ["2013-01-20"]} | NEWEST
+    ticks.make({FEATURES: ["2013-01-20"]} | NEWEST)
     ticks.cursor = None
     assert ticks.conditions() == {}
 
@@ -102,13 +106,13 @@ def test_a_program_that_fails_is_asked_for_once_for_the_same_inputs_and_again_wh
     ticks.graph.jobs.answers |= {"INGEST": corrected, "BUILD_FEATURES": broken}
     ticks.graph.materialise(FLIGHTS, "2013-01-20")
     ticks.make(asked := ticks.conditions())
-    assert asked == {FEATURES: ["2013-01-20"]}
+    assert asked == {FEATURES: ["2013-01-20"]} | NEWEST
     assert [ticks.conditions(), ticks.conditions(), ticks.conditions()] == [{}, {}, {}]
     ticks.graph.jobs.answers |= {"INGEST": table_report, "BUILD_FEATURES": table_report}
     ticks.graph.materialise(WEATHER, "2013-01-20")
     ticks.graph.jobs.answers["INGEST"] = corrected
     ticks.graph.materialise(WEATHER, "2013-01-20")
-    assert ticks.conditions() == {FEATURES: ["2013-01-20"]}
+    assert ticks.conditions() == {FEATURES: ["2013-01-20"]} | NEWEST
 
 
 def test_a_failed_error_check_holds_what_reads_it_in_every_later_tick_and_its_passing_lets_go(ticks):
@@ -119,7 +123,7 @@ def test_a_failed_error_check_holds_what_reads_it_in_every_later_tick_and_its_pa
     assert [ticks.conditions() for _ in range(4)] == [{DECISION: [""]}, {}, {}, {}], "broken data is only decided about"
     ticks.graph.jobs.answers["INGEST"] = corrected
     ticks.graph.materialise(FLIGHTS, "2013-01-18")
-    assert ticks.conditions() == {FEATURES: days(18, 20)}
+    assert ticks.conditions() == {FEATURES: days(18, 20)} | NEWEST
 
 
 def test_a_refused_file_holds_what_reads_the_day_although_its_earlier_content_still_stands(ticks):
@@ -131,19 +135,19 @@ def test_a_refused_file_holds_what_reads_the_day_although_its_earlier_content_st
     refused = ticks.graph.materialise(FEATURES, "2013-01-20")
     assert "lake/flights did not pass: 2013-01-20 was refused: garbage" in ticks.graph.error(refused)
     ticks.graph.materialise(FLIGHTS, "2013-01-20")
-    assert ticks.conditions() == {FEATURES: ["2013-01-20"]}
+    assert ticks.conditions() == {FEATURES: ["2013-01-20"]} | NEWEST
 
 
 def test_a_corrected_snapshot_asks_for_every_day_that_was_computed_with_it(ticks):
     ticks.graph.jobs.answers["INGEST"] = corrected
     ticks.graph.materialise("lake/planes")
-    assert ticks.conditions() == {FEATURES: days(1, 20)}
+    assert ticks.conditions() == {FEATURES: days(1, 20)} | NEWEST
 
 
-def test_a_logged_day_asks_for_its_ground_truth_and_drift_then_for_its_performance(ticks):
+def test_a_logged_day_asks_for_its_ground_truth_drift_and_online_features_then_for_its_performance(ticks):
     _log_answers(ticks)
     ticks.make({LOG: ["2013-01-20"]})
-    assert ticks.conditions() == {TRUTH: ["2013-01-20"], DRIFT: ["2013-01-20"]}
+    assert ticks.conditions() == {TRUTH: ["2013-01-20"], DRIFT: ["2013-01-20"], COMPLETED: ["2013-01-20"]}
     ticks.make({TRUTH: ["2013-01-20"]})
     assert ticks.conditions() == {PERFORMANCE: ["2013-01-20"]}
 
@@ -195,4 +199,4 @@ def _log_answers(ticks: Ticks, content: str = "") -> None:
         ]
         return TableReport(request.table_uri, 3, [], partitions)
 
-    ticks.graph.jobs.answers |= dict.fromkeys(("INFERENCE_LOG", "GROUND_TRUTH", "PERFORMANCE"), report)
+    ticks.graph.jobs.answers |= dict.fromkeys(("INFERENCE_LOG", "GROUND_TRUTH", "PERFORMANCE", "CHECK_ONLINE"), report)

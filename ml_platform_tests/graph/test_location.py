@@ -31,12 +31,17 @@ LINEAGE = {
     "lake/planes": [],
     "lake/weather": [],
     "features/flight_delays": ["lake/airlines", "lake/airports", "lake/flights", "lake/planes", "lake/weather"],
+    "features/flight_delays_online": ["lake/airlines", "lake/airports", "lake/flights", "lake/planes", "lake/weather"],
     "models/flight_delays/candidate": ["features/flight_delays"],
     "models/flight_delays/champion": ["models/flight_delays/candidate"],
-    "endpoints/flight_delays": ["models/flight_delays/champion"],
+    "endpoints/flight_delays": ["features/flight_delays_online", "models/flight_delays/champion"],
     "monitoring/flight_delays/inference_log": ["endpoints/flight_delays"],
     "monitoring/flight_delays/ground_truth": ["features/flight_delays", "monitoring/flight_delays/inference_log"],
     "monitoring/flight_delays/drift": ["models/flight_delays/champion", "monitoring/flight_delays/inference_log"],
+    "monitoring/flight_delays/online_features": [
+        "features/flight_delays_online",
+        "monitoring/flight_delays/inference_log",
+    ],
     "monitoring/flight_delays/performance": [
         "monitoring/flight_delays/ground_truth",
         "monitoring/flight_delays/inference_log",

@@ -9,7 +9,7 @@ import pytest
 from ml_platform.core.observations import Observations
 from ml_platform.stages import observed, retraining
 from ml_platform_tests.graph.conftest import Graph
-from ml_platform_tests.graph.reported import table_report
+from ml_platform_tests.graph.reported import online_report, table_report
 from ml_platform_tests.graph.ticks import Ticks
 from ml_platform_tests.unit.test_retraining import decaying, quiet
 
@@ -20,11 +20,12 @@ SENSOR = "retrain_flight_delays"
 @pytest.fixture
 def ticks(graph: Graph) -> Ticks:
     """Ten days in the lake, nothing measured yet."""
-    graph.jobs.answers |= {"INGEST": table_report, "BUILD_FEATURES": table_report}
+    graph.jobs.answers |= {"INGEST": table_report, "BUILD_FEATURES": table_report, "ONLINE_FEATURES": online_report}
     for source in ("planes", "airports", "airlines"):
         graph.materialise(f"lake/{source}")
     for table in ("lake/flights", "lake/weather", "features/flight_delays"):
         graph.materialise(table, "2013-01-01", "2013-01-10")
+    graph.materialise("features/flight_delays_online")
     return Ticks(graph)
 
 
@@ -105,7 +106,10 @@ def test_a_decision_waits_for_what_is_asked_for_upstream_of_it_at_the_same_tick(
     measure(ticks, "2013-01-09")
     for table in ("lake/flights", "lake/weather"):
         ticks.graph.materialise(table, "2013-01-11")
-    assert (asked := ticks.conditions()) == {"features/flight_delays": ["2013-01-11"]}
+    assert (asked := ticks.conditions()) == {
+        "features/flight_delays": ["2013-01-11"],
+        "features/flight_delays_online": [""],
+    }
     ticks.make(asked)
     assert ticks.conditions() == {DECISION: [""]}
 
