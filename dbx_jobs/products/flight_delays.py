@@ -133,7 +133,7 @@ def _arrival_delay(group: str, span: str, which: str, *key: str) -> dict[str, Ou
         f"{group}_arrival_delay_{span}": Output(
             f"{group}_landed_late_{span} / nullif({group}_landed_{span}, 0)",
             f"Mean arrival delay (minutes) of the flights {which} that landed in the {span} before",
-            (*LANDINGS, *_of("flights", *key)),
+            tuple(dict.fromkeys((*LANDINGS, *_of("flights", *key)))),
             key,
         )
     }

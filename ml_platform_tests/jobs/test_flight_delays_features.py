@@ -38,6 +38,7 @@ def test_every_column_is_documented_once_with_lineage_to_real_columns(sail, tmp_
     table = features(sail, real(STORMY[:1]), tmp_path)
     assert table.column_names == list(COLUMNS)
     assert all(column.description and column.sources for column in COLUMNS.values())
+    assert all(len(set(column.sources)) == len(column.sources) for column in COLUMNS.values())
     known = {f"{source}.{name}" for source in nyc.SOURCES for name in nyc.table(source).column_names}
     assert {source for column in COLUMNS.values() for source in column.sources} <= known
 
