@@ -19,7 +19,7 @@ from typing import Any, Literal
 from mlflow import MlflowClient
 
 from benchmarks.server_process import Target
-from benchmarks.serving_targets import AZURE, MLFLOW, NOTHING, OURS, TARGETS, Subject, dropped_rows
+from benchmarks.serving_targets import AZURE, MLFLOW, NOTHING, ONLINE, OURS, TARGETS, Subject, dropped_rows
 from benchmarks.wrk import Load, load, require_wrk
 from benchmarks.year import PRODUCT
 from ml_platform.components.declared import declared_product
@@ -66,6 +66,8 @@ RATIOS = (
     Ratio(NOTHING, "rate", 0.5),
     Ratio(MLFLOW, "p99", 1 / 40),
     Ratio(AZURE, "p99", 1 / 40),
+    Ratio(MLFLOW, "rate", 40, of=ONLINE),
+    Ratio(AZURE, "rate", 30, of=ONLINE),
 )
 
 

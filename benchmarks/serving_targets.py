@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
@@ -14,18 +15,22 @@ import httpx
 import msgspec
 import psutil
 
+from benchmarks.newest_values import fill_newest
 from benchmarks.pickled_pipeline import fit_pipeline, probability, write_pipeline
 from benchmarks.server_process import Target, free_port, serving
 from benchmarks.wrk import Request
 from ml_platform.core.product import ProductSpec
 from ml_platform.gateways.endpoints import Deployment, EndpointDeclaration, LocalEndpoints
 from ml_platform.gateways.lake import Lake
-from ml_platform.scoring.encoding import read_signature
+from ml_platform.scoring.encoding import Encoder, read_signature
 from ml_platform.scoring.listener import ADDRESS
-from ml_platform.scoring.state import LOCK_FILE
+from ml_platform.scoring.pyfunc import ServingModel
+from ml_platform.scoring.state import LOCK_FILE, OnlineDeclaration
 from ml_platform.settings import PROJECT_ROOT, Settings
+from ml_platform.stages.serving import declared_online
 
-OURS, NOTHING, MLFLOW, AZURE = "this server", "no-op handler", "mlflow models serve", "Azure ML server"
+OURS, ONLINE = "this server", "with online features"
+NOTHING, MLFLOW, AZURE = "no-op handler", "mlflow models serve", "Azure ML server"
 
 WORKERS = 1
 """Processes of each server that answer. More of them compare anything only where each has a processor, beside wrk's."""
@@ -64,14 +69,51 @@ class Subject:
 @contextmanager
 def this_server(subject: Subject) -> Iterator[Target]:
     """The endpoint as it is deployed: keys, validation and inference log on."""
-    endpoints, name = LocalEndpoints(subject.scratch / "endpoints", str(subject.scratch / "log")), subject.product.name
+    with _deployed(subject, "whole", subject.record) as target:
+        yield target
+
+
+@contextmanager
+def with_online_features(subject: Subject) -> Iterator[Target]:
+    """The same for a caller that sends what it knows: the rest comes from SQLite."""
+    online = declared_online(subject.product, subject.settings)
+    assert online
+    flight = fill_newest(subject.product, subject.settings, subject.scratch / "online")
+    # The values are of the last day that landed, the requests of now.
+    lasting = msgspec.structs.replace(
+        online, store_uri=(subject.scratch / "online").as_uri(), ttl_seconds=1e10, ttl_seconds_of={}
+    )
+    record = {name: flight[name] for name in online.request}
+    with _deployed(subject, "online", record, lasting) as target:
+        target.probability()
+        model = ServingModel(subject.directory)
+        matrix = Encoder(model.signature).encode_records([_last_logged(subject.scratch / "online-log")])
+        yield replace(target, expected=float(model.score_matrix(matrix)[0]))
+
+
+@contextmanager
+def _deployed(
+    subject: Subject, kind: str, record: Mapping[str, Any], online: OnlineDeclaration | None = None
+) -> Iterator[Target]:
+    endpoints = LocalEndpoints(subject.scratch / f"{kind}-endpoints", str(subject.scratch / f"{kind}-log"))
+    name = subject.product.name
     try:
-        uri = endpoints.deploy(_declaration(subject)).scoring_uri
+        uri = endpoints.deploy(_declaration(subject, online)).scoring_uri
         headers = {**JSON, "authorization": f"Bearer {endpoints.keys(name).primary}"}
-        host = int((subject.scratch / "endpoints" / name / LOCK_FILE).read_text())
-        yield Target(Request(uri, msgspec.json.encode(subject.record), headers), psutil.Process(host))
+        host = int((subject.scratch / f"{kind}-endpoints" / name / LOCK_FILE).read_text())
+        yield Target(Request(uri, msgspec.json.encode(record), headers), psutil.Process(host))
     finally:
         endpoints.delete(name)
+
+
+def _last_logged(log: Path) -> dict[str, Any]:
+    """The input of the last request in a log that is being written."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        for file in log.rglob("model_inputs/**/*.jsonl"):
+            if lines := file.read_bytes().splitlines():
+                return msgspec.json.decode(lines[-1])["data"][0]
+    raise TimeoutError(f"nothing was logged below {log}")
 
 
 @contextmanager
@@ -121,11 +163,12 @@ def azure_server(subject: Subject) -> Iterator[Target]:
 
 TARGETS: Mapping[str, Callable[[Subject], AbstractContextManager[Target]]] = {
     OURS: this_server,
+    ONLINE: with_online_features,
     NOTHING: no_op,
     MLFLOW: mlflow_server,
     AZURE: azure_server,
 }
-"""In the order of their turns. A variant, such as one with online features, is one more here, compared in RATIOS."""
+"""In the order of their turns; they are compared in RATIOS."""
 
 
 def dropped_rows(target: Target) -> int:
@@ -134,7 +177,7 @@ def dropped_rows(target: Target) -> int:
     return httpx.get(uri, trust_env=False).raise_for_status().json()["inference_log"]["dropped_rows"]
 
 
-def _declaration(subject: Subject) -> EndpointDeclaration:
+def _declaration(subject: Subject, online: OnlineDeclaration | None) -> EndpointDeclaration:
     product = subject.product
     return EndpointDeclaration(
         name=product.name,
@@ -143,6 +186,7 @@ def _declaration(subject: Subject) -> EndpointDeclaration:
         primary_key=tuple(product.features.primary_key),
         event_time=product.features.event_time,
         workers=WORKERS,
+        online=online,
     )
 
 

@@ -131,7 +131,7 @@ def rollout_of(product: ProductSpec, endpoints: Endpoints, registry: Registry, s
         workers=spec.workers,
         max_concurrent_requests=spec.max_concurrent_requests,
         max_worker_mib=spec.max_worker_mib,
-        online=_online(product, settings),
+        online=declared_online(product, settings),
     )
     # An old deployment stays ready until the labels of its last predictions have matured.
     keep = timedelta(days=product.monitors.performance.maturity_days)
@@ -145,7 +145,8 @@ def _reads(product: ProductSpec) -> list[Upstream]:
     return [champion, online] if product.features.online else [champion]
 
 
-def _online(product: ProductSpec, settings: Settings) -> OnlineDeclaration | None:
+def declared_online(product: ProductSpec, settings: Settings) -> OnlineDeclaration | None:
+    """What the endpoint looks up by itself, where the product says so."""
     online = product.features.online
     if online is None:
         return None
