@@ -1,9 +1,10 @@
-"""Computes again offline what the endpoint looked up for each prediction, and tells which values differ."""
+"""Computes again offline what the endpoint looked up for each prediction, and counts what differs by feature."""
 
 import json
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import date
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
@@ -21,45 +22,56 @@ from dbx_jobs.transform import Transform, load_transform
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
-DIFFERENCES = (
-    f"{PARTITION_COLUMN} date, prediction_id string, feature string, online string, offline string, as_of timestamp"
-)
+GRID = f"{PARTITION_COLUMN} date, feature string"
+COUNTS = f"{GRID}, missing bigint, differing bigint"
+EXAMPLE = ("prediction_id string", "online string", "offline string", "as_of timestamp")
 Snapshots = list[str]
 
 
 def check_online(spark: "SparkSession", request: OnlineCheckRequest) -> TableReport:
-    """Replace the days' differences: a row for each value that was looked up and is another one offline.
+    """Replace the days' rows, one for each feature: of how many `completed` requests it was `missing` or `differing`.
 
-    A value that counted as missing must have been logged as null; one that the caller sent is not compared. `extra` has
-    of each day the `completed` predictions, how many had something `missing`, the number of `differing` values by
-    feature, and an `example` of each.
+    A value differs that was looked up and is another one offline; an example of it stands beside the count. A value
+    that counted as missing must have been logged as null; one that the caller sent is not compared. `extra` has the
+    rows of each day.
     """
     table, transform = request.table, load_transform(spark, request.table.transform)
     log = read_days(spark, request.inference_log.uri, request.days, request.inference_log.version)
+    wanted = _wanted(table, transform)
     with ExitStack() as kept:
         logged = kept.enter_context(materialized(spark, log.where(F.col(COMPLETED).isNotNull())))
         frames = [
-            kept.enter_context(materialized(spark, found)) for found in _compared(spark, table, transform, logged, kept)
+            kept.enter_context(materialized(spark, found))
+            for found in _counted(spark, table, transform, logged, wanted, kept)
         ]
-        nothing = spark.createDataFrame([], DIFFERENCES)
-        found = reduce(lambda one, other: one.unionByName(other), frames, nothing)
-        with materialized(spark, found) as differences:
-            extra = _summaries(logged, differences, each_day(request.days))
-            return replace_days(spark, differences, request.table_uri, request.days, extra=extra)
+        nothing = spark.createDataFrame([], f"{COUNTS}, example struct<{', '.join(EXAMPLE)}>")
+        counted = _sums(reduce(lambda one, other: one.unionByName(other), frames, nothing))
+        with materialized(spark, _every(spark, request.days, wanted, logged, counted)) as rows:
+            return replace_days(spark, rows, request.table_uri, request.days, extra=_by_day(rows))
 
 
-def _compared(
-    spark: "SparkSession", table: OnlineTable, transform: Transform, logged: "DataFrame", kept: ExitStack
-) -> "Iterator[DataFrame]":
-    """The differences of the predictions that read the same versions of the same days: one computation for each."""
+def _wanted(table: OnlineTable, transform: Transform) -> list[str]:
+    """What is looked up, and what is computed from the request alone."""
     features = [name for group in groups_of(table, transform) for name in group.features]
-    wanted = [name for name in (*columns_of_request(table, transform), *features) if name in logged.columns]
+    return [*columns_of_request(table, transform), *features]
+
+
+def _counted(
+    spark: "SparkSession",
+    table: OnlineTable,
+    transform: Transform,
+    logged: "DataFrame",
+    wanted: list[str],
+    kept: ExitStack,
+) -> "Iterator[DataFrame]":
+    """The counts of the predictions that read the same versions of the same days: one computation for each."""
+    in_log = [name for name in wanted if name in logged.columns]
     for (until, sources), snapshots in _snapshots(logged).items():
         frames = read_sources(spark, table, json.loads(sources), Days(until, until))
         of_them = logged.where(F.get_json_object(COMPLETED, "$.snapshot").isin(snapshots))
         asks = _asks(of_them, frames[table.asked_of], table)
         found = transform.ask(frames, lambda frame: kept.enter_context(materialized(spark, frame)), asks)
-        yield _differences(of_them, found.select("ask_id", *wanted), wanted)
+        yield _compared(of_them, found.select("ask_id", *in_log), in_log)
 
 
 def _snapshots(logged: "DataFrame") -> dict[tuple[str, str], Snapshots]:
@@ -93,15 +105,17 @@ def _wall_clock(instant: str, event_time: EventTime) -> dict[str, str]:
     return {PARTITION_COLUMN: f"to_date({local})", **columns, event_time.time: time}
 
 
-def _differences(logged: "DataFrame", found: "DataFrame", wanted: list[str]) -> "DataFrame":
+def _compared(logged: "DataFrame", found: "DataFrame", wanted: list[str]) -> "DataFrame":
     offline = found.select("ask_id", *(F.col(name).alias(f"offline_{name}") for name in wanted))
     both = logged.join(offline, logged["prediction_id"] == offline["ask_id"], "left")
     values = F.array(*(_value(name) for name in wanted))
     long = both.select(PARTITION_COLUMN, "prediction_id", COMPLETED, F.explode(values).alias("value"))
     as_of = f"timestamp_seconds(CAST(get_json_object({COMPLETED}, '$.snapshot.as_of') AS bigint)) AS as_of"
-    differing = long.where("value.differs")
-    return differing.selectExpr(
-        PARTITION_COLUMN, "prediction_id", "value.feature", "value.online", "value.offline", as_of
+    example = f"struct(prediction_id, value.online, value.offline, {as_of})"
+    return long.groupBy(PARTITION_COLUMN, "value.feature").agg(
+        F.count_if("value.missing").alias("missing"),
+        F.count_if("value.differs").alias("differing"),
+        F.min(F.when(F.col("value.differs"), F.expr(example))).alias("example"),
     )
 
 
@@ -114,27 +128,36 @@ def _value(name: str) -> "Column":
         F.lit(name).alias("feature"),
         online.cast("string").alias("online"),
         F.when(~is_missing, offline.cast("string")).alias("offline"),
+        is_missing.alias("missing"),
         (differs & ~given.contains(f'"{name}"')).alias("differs"),
     )
 
 
-def _summaries(logged: "DataFrame", differences: "DataFrame", days: list[str]) -> dict[str, Any]:
-    extra: dict[str, Any] = {day: {"completed": 0, "missing": 0, "differing": {}, "examples": {}} for day in days}
-    missing = F.count_if(F.get_json_object(COMPLETED, "$.missing").isNotNull())
-    for row in (
-        logged.groupBy(PARTITION_COLUMN).agg(F.count("prediction_id").alias("rows"), missing.alias("missing")).collect()
-    ):
-        extra[str(row[PARTITION_COLUMN])] |= {"completed": row["rows"], "missing": row["missing"]}
-    example = F.min(F.struct("prediction_id", "online", "offline")).alias("example")
-    counted = differences.groupBy(PARTITION_COLUMN, "feature").agg(F.count("prediction_id").alias("rows"), example)
-    for row in counted.collect():
-        told = extra[str(row[PARTITION_COLUMN])]
-        told["differing"][row["feature"]] = row["rows"]
-        told["examples"][row["feature"]] = (
-            f"online {row['example']['online']}, offline {row['example']['offline']}"
-            f" for prediction {row['example']['prediction_id']}"
-        )
-    return extra
+def _sums(counted: "DataFrame") -> "DataFrame":
+    sums = (F.sum(name).alias(name) for name in ("missing", "differing"))
+    return counted.groupBy(PARTITION_COLUMN, "feature").agg(*sums, F.min("example").alias("example"))
+
+
+def _every(
+    spark: "SparkSession", days: Days, wanted: list[str], logged: "DataFrame", counted: "DataFrame"
+) -> "DataFrame":
+    """A row for each feature and day, also where nothing was looked up."""
+    grid = spark.createDataFrame([(date.fromisoformat(day), name) for day in each_day(days) for name in wanted], GRID)
+    completed = logged.groupBy(PARTITION_COLUMN).agg(F.count("prediction_id").alias("completed"))
+    rows = grid.join(completed, PARTITION_COLUMN, "left").join(counted, [PARTITION_COLUMN, "feature"], "left")
+    return rows.select(
+        PARTITION_COLUMN,
+        "feature",
+        *(F.coalesce(name, F.lit(0)).alias(name) for name in ("completed", "missing", "differing")),
+        *(f"example.{column.split()[0]}" for column in EXAMPLE),
+    )
+
+
+def _by_day(rows: "DataFrame") -> dict[str, Any]:
+    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows.drop("as_of").orderBy(PARTITION_COLUMN, "feature").collect():
+        found[str(row[PARTITION_COLUMN])].append({k: v for k, v in row.asDict().items() if k != PARTITION_COLUMN})
+    return dict(found)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,12 @@
-"""The checks of drift, performance and the gate: thresholds over the rows that stand, and the registry's word."""
+"""The checks of drift, performance, look-ups and the gate: thresholds over the rows that stand, and the registry's."""
 
+from collections import defaultdict
 from collections.abc import Callable
 from datetime import date, timedelta
+from functools import partial
+from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
 from dbx_jobs.checked_days import checked_days
 from dbx_jobs.contract import CheckReport
@@ -17,31 +21,31 @@ from ml_platform.gateways.lake import Lake
 from ml_platform.gateways.registry import GATE, GATE_REASONS, Registry
 from ml_platform.settings import Settings
 from ml_platform.stages.training import GATE as GATE_CHECK
-from ml_platform.stages.verdicts import drift_check, performance_check
+from ml_platform.stages.verdicts import drift_check, online_check, performance_check
 
 Reports = dict[str, CheckReport]
 """By day."""
+Judge = Callable[[Lake, ProductSpec, keys.AssetPath, Ends], Reports]
 
 
 def check_models(lake: Lake, settings: Settings, product: ProductSpec, ends: Ends) -> dict[str, Callable[[], Found]]:
     """By asset, what evaluates its checks."""
-    drift, performance = (keys.monitoring(product.name, table) for table in ("drift", "performance"))
+    tables = {"drift": _drift, "performance": _performance}
+    tables |= {"online_features": _online} if product.features.online else {}
+    judges = {keys.monitoring(product.name, table): judge for table, judge in tables.items()}
     return {
-        "/".join(drift): lambda: _by_day(lake, drift, ends, lambda: _drift(lake, product, drift, ends)),
-        "/".join(performance): lambda: _by_day(
-            lake, performance, ends, lambda: _performance(lake, product, performance, ends)
-        ),
-        "/".join(keys.candidate(product.name)): lambda: _gate(settings, product),
+        **{"/".join(path): partial(_by_day, lake, product, path, ends, judge) for path, judge in judges.items()},
+        "/".join(keys.candidate(product.name)): partial(_gate, settings, product),
     }
 
 
-def _by_day(lake: Lake, path: keys.AssetPath, ends: Ends, judge: Callable[[], Reports]) -> Found:
+def _by_day(lake: Lake, product: ProductSpec, path: keys.AssetPath, ends: Ends, judge: Judge) -> Found:
     name = "/".join(path)
     try:
         lake.version(path)
     except LakeError:
         return Found(name, absent=f"there is no table: materialise {name}")
-    reports = judge()
+    reports = judge(lake, product, path, ends)
     try:
         days, missing = checked_days(reports, *ends)
     except DataError as error:
@@ -65,6 +69,13 @@ def _drift(lake: Lake, product: ProductSpec, path: keys.AssetPath, ends: Ends) -
 def _performance(lake: Lake, product: ProductSpec, path: keys.AssetPath, ends: Ends) -> Reports:
     rows = lake.rows(path, *_ends(product, ends))
     return {str(row["day"]): performance_check(product, str(row["day"]), row) for row in rows}
+
+
+def _online(lake: Lake, product: ProductSpec, path: keys.AssetPath, ends: Ends) -> Reports:
+    by_day: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in lake.rows(path, *_ends(product, ends)):
+        by_day[str(row["day"])].append(row)
+    return {day: online_check(day, sorted(rows, key=itemgetter("feature"))) for day, rows in by_day.items()}
 
 
 def _ends(product: ProductSpec, ends: Ends) -> tuple[str, str]:

@@ -30,7 +30,7 @@ from ml_platform.stages.partitions import daily, days_between, days_of
 from ml_platform.stages.roles import online_table, roles
 from ml_platform.stages.table_asset import Events, publish, rows_fit_spec
 from ml_platform.stages.upstream import Inputs, Upstream
-from ml_platform.stages.verdicts import CHECK, EQUAL, drift_check, online_check, performance_check
+from ml_platform.stages.verdicts import CHECK, EQUAL, drift_check, online_check, online_sums, performance_check
 
 LEAD_DAYS = 1
 """A prediction is logged at most this many days before the day of its event."""
@@ -232,7 +232,7 @@ def _online_features(product: ProductSpec, online: OnlineSpec) -> dg.AssetsDefin
     spec = _spec(
         product,
         "online_features",
-        "The values that the endpoint looked up for the day's requests and that differ offline.",
+        "How many values of each feature the endpoint looked up for the day's requests, and how many differ offline.",
     )
 
     equal = "What the endpoint computed and looked up is what the feature table's transformation gives as of then."
@@ -249,11 +249,8 @@ def _online_features(product: ProductSpec, online: OnlineSpec) -> dg.AssetsDefin
             days=days_of(context),
         )
         report = from_dict(TableReport, jobs.run(context, Program.CHECK_ONLINE, request))
-        checks = [online_check(day, row) for day, row in report.extra.items()]
-        metadata: dict[str, Entries] = {
-            day: {"completed": row["completed"], "missing": row["missing"], "differing": sum(row["differing"].values())}
-            for day, row in report.extra.items()
-        }
+        checks = [online_check(day, rows) for day, rows in report.extra.items()]
+        metadata: dict[str, Entries] = {day: dict(online_sums(rows)) for day, rows in report.extra.items()}
         yield from publish(context, spec.key, replace(report, checks=checks), read, metadata)
 
     return online_features

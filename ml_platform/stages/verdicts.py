@@ -1,4 +1,4 @@
-"""What the rows of the tables `drift` and `performance` say about a day, as reports of their asset checks."""
+"""What the rows of a day in the tables of monitoring say, as reports of their asset checks."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -43,16 +43,30 @@ def performance_check(product: ProductSpec, day: str, row: Mapping[str, Any]) ->
     )
 
 
-def online_check(day: str, row: Mapping[str, Any]) -> CheckReport:
-    """A day fails when a value that the endpoint looked up is another one offline; it names features and values."""
-    differing: Mapping[str, int] = row["differing"]
-    told = [f"{feature}: {count}, such as {row['examples'][feature]}" for feature, count in sorted(differing.items())]
-    seen = f"{row['completed']} completed requests, {row['missing']} of them with values that were too old or not there"
+def online_check(day: str, rows: Sequence[Mapping[str, Any]]) -> CheckReport:
+    """A day fails when a value that the endpoint looked up is another one offline; it names features and values.
+
+    `rows` are those of the day, one for each feature.
+    """
+    differing = [row for row in rows if row["differing"]]
+    sums = online_sums(rows)
+    seen = f"{sums['completed']} completed requests, {sums['missing']} values too old or absent"
+    told = [
+        f"{row['feature']}: {row['differing']}, such as online {row['online']}, offline {row['offline']}"
+        f" for prediction {row['prediction_id']}"
+        for row in differing[:5]
+    ]
     return CheckReport(
         name=EQUAL,
         passed=not differing,
         severity="ERROR",
         partition=day,
-        observed="; ".join([seen, *told[:5]]),
-        failing=sorted(differing),
+        observed="; ".join([seen, *told]),
+        failing=[row["feature"] for row in differing],
     )
+
+
+def online_sums(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """The completed requests of a day, and how many of their values were missing or differ offline."""
+    completed = max((row["completed"] for row in rows), default=0)
+    return {"completed": completed} | {name: sum(row[name] for row in rows) for name in ("missing", "differing")}

@@ -17,10 +17,10 @@ RUN_SECONDS = 240
 
 GROUPS = {
     "lake": ["airlines", "airports", "flights", "planes", "weather"],
-    "features": ["flight_delays"],
+    "features": ["flight_delays", "flight_delays_online"],
     "model": ["candidate", "champion"],
     "endpoint": ["flight_delays"],
-    "monitoring": ["drift", "ground_truth", "inference_log", "performance"],
+    "monitoring": ["drift", "ground_truth", "inference_log", "online_features", "performance"],
 }
 ASSETS = [asset for assets in GROUPS.values() for asset in assets]
 GREEN, GREY = "rgb(46, 204, 129)", "rgb(103, 116, 138)"
@@ -33,7 +33,7 @@ def _expectations_wait() -> None:
 
 
 def test_the_lineage_shows_every_asset_in_its_group(page: Page, screenshot: Screenshot) -> None:
-    page.set_viewport_size({"width": 2240, "height": 900})
+    page.set_viewport_size({"width": 2560, "height": 1300})
     page.goto("/asset-groups")
     graph = page.locator("svg", has=page.locator("foreignObject"))
     for group in GROUPS:

@@ -39,7 +39,8 @@ LAST_FINAL = "2013-02-05"
 DAILY = (keys.lake("flights"), keys.lake("weather"), keys.features(PRODUCT))
 MODEL = (keys.candidate(PRODUCT), keys.champion(PRODUCT), keys.endpoint(PRODUCT))
 MONITORING = tuple(
-    keys.monitoring(PRODUCT, table) for table in ("inference_log", "ground_truth", "drift", "performance")
+    keys.monitoring(PRODUCT, table)
+    for table in ("inference_log", "ground_truth", "drift", "performance", "online_features")
 )
 REVISION = "test"
 

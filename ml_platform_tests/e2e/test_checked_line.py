@@ -15,5 +15,6 @@ def test_each_check_of_the_line_is_evaluated_and_nothing_is_written(line: Line) 
     assert not {check: state for check, state in states.items() if state in ("error", "skipped", "failed")}
     evaluated = {outcome.asset: len(outcome.reports) for outcome in outcomes}
     assert evaluated[f"models/{PRODUCT}/candidate"] == 1
-    assert evaluated[f"monitoring/{PRODUCT}/performance"] == evaluated[f"monitoring/{PRODUCT}/drift"] == 6
+    for table in ("drift", "performance", "online_features"):
+        assert evaluated[f"monitoring/{PRODUCT}/{table}"] == 6
     assert line.tables() == tables

@@ -46,7 +46,9 @@ def test_flights_of_an_hour_are_asked_about_and_checked(asked: Line) -> None:
     assert len(completed) == len(flights) > 50
     assert {json.loads(note)["snapshot"]["until"] for note in completed["online"]} == {DAY}
     assert asked.metadata(keys.monitoring(PRODUCT, "online_features"))["completed"].value == len(flights)
-    assert asked.read(keys.monitoring(PRODUCT, "online_features")).empty
+    checked = asked.read(keys.monitoring(PRODUCT, "online_features"), (DAY, DAY))
+    assert (checked["completed"] == len(flights)).all()
+    assert not checked["differing"].any()
     # As of one instant for all: the same model on values that are up to an hour older says nearly the same.
     whole = log[log["online"].isna()].set_index("flight_id")["probability"]
     both = completed.set_index("flight_id")["probability"].to_frame("online").join(whole)

@@ -5,16 +5,18 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
+from dbx_jobs.contract import TableReport
 from dbx_jobs.errors import DataError
 from dbx_jobs.jobs.online_features import fill_store
 from dbx_jobs.online_contract import OnlineRequest
 from dbx_jobs.products import flight_delays
-from ml_platform_tests.jobs.asked import DAILY, ROLES, Asked, asked_in, table_of
+from ml_platform_tests.jobs.asked import DAILY, PRODUCT, ROLES, Asked, asked_in, table_of
 
 DAY = "2013-04-12"
 """A stormy Friday: half of the flights late, many cancelled."""
@@ -27,14 +29,24 @@ def world(tmp_path: Path, sail: SparkSession) -> Iterator[Asked]:
         yield asked
 
 
+def told_of(report: TableReport, day: str = DAY) -> list[dict[str, Any]]:
+    """What the check tells of each feature."""
+    return list(report.extra[day])
+
+
+def differing(report: TableReport, day: str = DAY) -> dict[str, int]:
+    return {row["feature"]: row["differing"] for row in told_of(report, day) if row["differing"]}
+
+
 def test_over_a_day_every_value_that_was_looked_up_is_the_offline_one(world: Asked) -> None:
     asked = world.ask_through(DAY, timedelta(hours=3))
     report = world.check(DAY, DAY)
-    told = report.extra[DAY]
-    assert told["completed"] == asked > 900
-    assert told["differing"] == {}
+    told = told_of(report)
+    assert {row["completed"] for row in told} == {asked}
+    assert asked > 900
+    assert differing(report) == {}
     # The store is filled every three hours, its values live for two.
-    assert 0 < told["missing"] < asked / 2
+    assert 0 < max(row["missing"] for row in told) < asked / 2
     fresh = [row for row in world.logged() if not json.loads(row["online"]).get("missing")]
     known = {name for row in fresh for name, value in row.items() if value is not None}
     assert known >= set(flight_delays.COLUMNS) - {"day", ROLES.label, ROLES.prediction_time}
@@ -45,10 +57,10 @@ def test_over_a_week_of_hourly_values_every_one_is_the_offline_one(tmp_path: Pat
     days = [f"2013-04-{day:02d}" for day in range(8, 15)]
     with asked_in(tmp_path, sail, "2013-03-30", "2013-04-15") as world:
         asked = sum(world.ask_through(day, timedelta(hours=1)) for day in days)
-        extra = world.check(days[0], days[-1]).extra
-    assert sum(told["completed"] for told in extra.values()) == asked > 6_000
-    assert [told["differing"] for told in extra.values()] == [{}] * 7
-    assert [told["missing"] for told in extra.values()] == [0] * 7
+        report = world.check(days[0], days[-1])
+    assert sum(told_of(report, day)[0]["completed"] for day in days) == asked > 6_000
+    assert [differing(report, day) for day in days] == [{}] * 7
+    assert not any(row["missing"] for day in days for row in told_of(report, day))
 
 
 @pytest.mark.parametrize(
@@ -66,11 +78,19 @@ def test_the_check_names_a_feature_whose_code_is_another_one_offline(
     world.ask(world.flights(MORNING + timedelta(hours=1), MORNING + timedelta(hours=2)))
     column = replace(flight_delays.COLUMNS[name], expression=expression)
     monkeypatch.setitem(flight_delays.COLUMNS, name, column)
-    told = world.check(DAY, DAY).extra[DAY]
-    assert told["differing"] == {name: told["completed"]}
-    [row, *_] = DeltaTable((world.root / "differences").as_uri()).to_pyarrow_table().to_pylist()
+    report = world.check(DAY, DAY)
+    assert differing(report) == {name: told_of(report)[0]["completed"]}
+    rows = DeltaTable((world.root / "differences").as_uri()).to_pyarrow_table().to_pylist()
+    [row] = [row for row in rows if row["differing"]]
     assert (row["feature"], row["as_of"]) == (name, MORNING)
     assert row["online"] != row["offline"]
+
+
+def test_a_day_without_a_completed_request_has_its_rows_too(world: Asked) -> None:
+    (world.root / "collector" / PRODUCT).mkdir(parents=True)
+    told = told_of(world.check(DAY, DAY))
+    assert {row["feature"] for row in told} >= {"carrier_overdue", "weekday", ROLES.primary_key[0]}
+    assert all((row["completed"], row["missing"], row["differing"]) == (0, 0, 0) for row in told)
 
 
 def test_the_check_names_a_feature_that_is_looked_up_by_too_few_columns(
@@ -81,7 +101,7 @@ def test_the_check_names_a_feature_that_is_looked_up_by_too_few_columns(
         wrong.setitem(flight_delays.COLUMNS, "dest_arrival_delay_24h", replace(right, by=("origin",)))
         world.fill(DAY, MORNING)
     world.ask(world.flights(MORNING + timedelta(hours=1), MORNING + timedelta(hours=2)))
-    assert set(world.check(DAY, DAY).extra[DAY]["differing"]) == {"dest_arrival_delay_24h"}
+    assert set(differing(world.check(DAY, DAY))) == {"dest_arrival_delay_24h"}
 
 
 def test_a_correction_after_the_request_makes_no_difference(world: Asked) -> None:
@@ -89,7 +109,7 @@ def test_a_correction_after_the_request_makes_no_difference(world: Asked) -> Non
     world.ask(world.flights(MORNING + timedelta(hours=1), MORNING + timedelta(hours=2)))
     flights = (world.root / "lake" / "flights").as_uri()
     DeltaTable(flights).update({"dep_delay": "dep_delay + 30"})
-    assert world.check(DAY, DAY).extra[DAY]["differing"] == {}
+    assert differing(world.check(DAY, DAY)) == {}
 
 
 def test_without_an_instant_the_store_tells_of_the_last_that_all_sources_know(world: Asked) -> None:
