@@ -5,6 +5,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated
 
 import msgspec
@@ -25,16 +26,29 @@ from ml_platform.scoring.host import Host
 from ml_platform.scoring.inference_log import Exchange
 from ml_platform.scoring.mirror import Mirror
 from ml_platform.scoring.others import FAILED, other_routes
+from ml_platform.scoring.protocol import Answer, Reply
 from ml_platform.scoring.records import Record
 from ml_platform.scoring.refusal import Refusal
 from ml_platform.scoring.serving import NoProbability, Serving
-from ml_platform.scoring.together import Scored, Together
+from ml_platform.scoring.together import Outcome, Together
 
 SCORE = "/score"
 _CLOCK, _PROBE, _DEPLOYMENT = CLOCK_HEADER.encode(), PROBE_HEADER.encode(), DEPLOYMENT_HEADER.encode()
 _JSON = (b"content-type", b"application/json")
 
 logger = logging.getLogger(__name__)
+
+
+class _Asked(msgspec.Struct):
+    """A request that may be scored."""
+
+    serving: Serving
+    records: list[Record]
+    time: datetime
+    ids: Headers
+    body: bytes
+    pinned: bool
+    probe: bool
 
 
 class ScoringApp:
@@ -47,6 +61,7 @@ class ScoringApp:
         self._host, self._others = host, others
         self.paths = {SCORE, *(route.path for route in others.routes if isinstance(route, Route))}
         self._bodies, self._together, self._mirror = Bodies(), Together(), Mirror(host.measures)
+        self._taskless = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI interface: every answer carries the request's ids, failures too."""
@@ -58,70 +73,92 @@ class ScoringApp:
         try:
             ids = request_ids(headers)
             if scope["path"] == SCORE:
-                serving, answer = await self._score(scope, headers, ids[0][1], receive)
-                ids.append(serving.header)
-                await self._send(send, 200, answer, ids)
+                await self._send(send, await self._score(scope, headers, ids, receive))
                 return
-        except Refusal as refusal:
-            extra = [(name.encode(), value.encode()) for name, value in refusal.headers.items()]
-            await self._send(send, refusal.status, msgspec.json.encode({"message": refusal.message}), [*ids, *extra])
-            return
-        except Exception:
-            # The caller is told nothing of what went wrong; whoever runs the host finds it in its log.
-            logger.exception("a request failed")
-            await self._send(send, 500, FAILED, ids)
+        except Exception as error:
+            await self._send(send, _failed(error, ids))
             return
         finally:
             # Those that came with it are counted before uvicorn takes note of its end.
             self._host.underway.discard(asyncio.current_task())
         await self._others(scope, receive, sender_with(send, ids))
 
-    async def _send(self, send: Send, status: int, body: bytes, headers: Headers) -> None:
-        self._host.measures.answered(status)
-        start = [_JSON, (b"content-length", b"%d" % len(body)), *headers]
-        await send({"type": "http.response.start", "status": status, "headers": start})
-        await send({"type": "http.response.body", "body": body})
+    def answer_whole(self, scope: Scope, body: bytes, reply: Reply) -> bool:
+        """Have a request whose body is there answered by `reply` without a task, which takes as long as the model.
 
-    async def _score(
-        self, scope: Scope, headers: dict[bytes, bytes], request_id: bytes, receive: Receive
-    ) -> tuple[Serving, bytes]:
+        False where it must wait for something else than the model: the ASGI interface answers it then.
+        """
+        if scope["path"] != SCORE or scope["method"] != "POST" or self._host.routes.online:
+            return False
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        ids: Headers = []
+        self._taskless += 1
+        try:
+            ids = request_ids(headers)
+            asked = self._asked(headers, ids, self._admit(headers), body)
+        except Exception as error:
+            self._reply(reply, _failed(error, ids))
+        else:
+            self._together.soon(asked.serving, asked.records, partial(self._reply_scored, reply, asked))
+        return True
+
+    def _reply_scored(self, reply: Reply, asked: _Asked, outcome: Outcome) -> None:
+        try:
+            answer = self._answer(asked, outcome)
+        except Exception as error:
+            answer = _failed(error, asked.ids)
+        self._reply(reply, answer)
+
+    def _reply(self, reply: Reply, answer: Answer) -> None:
+        self._taskless -= 1
+        self._host.measures.answered(answer.status)
+        reply(answer)
+
+    async def _send(self, send: Send, answer: Answer) -> None:
+        self._host.measures.answered(answer.status)
+        await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+        await send({"type": "http.response.body", "body": answer.body})
+
+    async def _score(self, scope: Scope, headers: dict[bytes, bytes], ids: Headers, receive: Receive) -> Answer:
         if scope["method"] != "POST":
             raise Refusal(405, f"{SCORE} takes POST, not {scope['method']}", {"allow": "POST"})
+        time = self._admit(headers)
+        asked = self._asked(headers, ids, time, await self._bodies.read(receive, WHOLE in scope))
+        if online := asked.serving.online:
+            asked.records = await online.complete(asked.records, time, self._host.measures)
+        return self._answer(asked, await self._together.score(asked.serving, asked.records))
+
+    def _admit(self, headers: dict[bytes, bytes]) -> datetime:
+        """The time of a request that may be answered, by what is known before its body."""
         if not self._host.keys.opens(headers.get(b"authorization", b"")):
             raise Refusal(401, "the key is missing or wrong", {"www-authenticate": "Bearer"})
         _require_json(headers)
-        if len(self._host.underway) - self._bodies.coming > self._host.most_at_once:
+        if len(self._host.underway) + self._taskless - self._bodies.coming > self._host.most_at_once:
             raise Refusal(429, "too many requests at once; come back later", {"retry-after": "1"})
-        time = _request_time(headers, self._host.replay_clock)
-        body = await self._bodies.read(receive, WHOLE in scope)
-        pinned = headers.get(_DEPLOYMENT)
-        serving = self._serving(pinned)
-        records = serving.reader.read(body)
-        if serving.online:
-            records = await serving.online.complete(records, time, self._host.measures)
-        probabilities, seconds = await self._scored(serving, records)
-        correlation_id = request_id.decode("latin-1")
-        answer = serving.answer(correlation_id, probabilities)
-        if _PROBE not in headers:
-            self._host.log.write(Exchange(serving, time, correlation_id, records, probabilities))
-            self._host.measures.of("live", serving.counted_as).scored(seconds, probabilities)
-            if pinned is None and (shadow := self._host.routes.shadow(serving)):
-                self._mirror.score(shadow, body, time)
-        return serving, answer
+        return _request_time(headers, self._host.replay_clock)
 
-    def _serving(self, pinned: bytes | None) -> Serving:
-        if not self._host.routes.ready:
+    def _asked(self, headers: dict[bytes, bytes], ids: Headers, time: datetime, body: bytes) -> _Asked:
+        routes = self._host.routes
+        if not routes.ready:
             raise Refusal(503, self._host.reason)
-        return self._host.routes.pick(pinned)
+        pinned = headers.get(_DEPLOYMENT)
+        serving = routes.pick(pinned)
+        return _Asked(serving, serving.reader.read(body), time, ids, body, pinned is not None, _PROBE in headers)
 
-    async def _scored(self, serving: Serving, records: list[Record]) -> Scored:
-        try:
-            return await self._together.score(serving, records)
-        except Exception as error:
-            self._host.measures.of("live", serving.counted_as).failure()
-            if isinstance(error, NoProbability):
-                raise Refusal(422, str(error)) from error
-            raise
+    def _answer(self, asked: _Asked, outcome: Outcome) -> Answer:
+        serving, counts = asked.serving, self._host.measures.of("live", asked.serving.counted_as)
+        if isinstance(outcome, Exception):
+            counts.failure()
+            raise Refusal(422, str(outcome)) if isinstance(outcome, NoProbability) else outcome
+        probabilities, seconds = outcome
+        correlation_id = asked.ids[0][1].decode("latin-1")
+        body = serving.answer(correlation_id, probabilities)
+        if not asked.probe:
+            self._host.log.write(Exchange(serving, asked.time, correlation_id, asked.records, probabilities))
+            counts.scored(seconds, probabilities)
+            if not asked.pinned and (shadow := self._host.routes.shadow(serving)):
+                self._mirror.score(shadow, asked.body, asked.time)
+        return _json(200, body, [*asked.ids, serving.header])
 
 
 def create_app(host: Host, also: Callable[[], Coroutine[None, None, None]] | None = None) -> ScoringApp:
@@ -143,6 +180,19 @@ def create_app(host: Host, also: Callable[[], Coroutine[None, None, None]] | Non
             host.tell()
 
     return ScoringApp(host, other_routes(host, lifespan))
+
+
+def _json(status: int, body: bytes, headers: Headers) -> Answer:
+    return Answer(status, [_JSON, (b"content-length", b"%d" % len(body)), *headers], body)
+
+
+def _failed(error: Exception, ids: Headers) -> Answer:
+    if isinstance(error, Refusal):
+        extra = [(name.encode(), value.encode()) for name, value in error.headers.items()]
+        return _json(error.status, msgspec.json.encode({"message": error.message}), [*ids, *extra])
+    # The caller is told nothing of what went wrong; whoever runs the host finds it in its log.
+    logger.error("a request failed", exc_info=error)
+    return _json(500, FAILED, ids)
 
 
 def _require_json(headers: dict[bytes, bytes]) -> None:

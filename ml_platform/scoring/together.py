@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Callable
 from time import perf_counter
 from typing import NamedTuple
 
@@ -16,9 +17,14 @@ class Scored(NamedTuple):
     seconds: float
 
 
+Outcome = Scored | Exception
+"""What scoring gave or raised."""
+Then = Callable[[Outcome], None]
+
+
 class _Waiting(NamedTuple):
     records: list[Record]
-    answer: asyncio.Future["Scored"]
+    then: Then
 
 
 class Together:
@@ -27,38 +33,42 @@ class Together:
     def __init__(self) -> None:
         self._waiting: dict[Serving, list[_Waiting]] = defaultdict(list)
 
-    async def score(self, serving: Serving, records: list[Record]) -> Scored:
-        """Score the records of a request; raises what scoring them raises."""
+    async def score(self, serving: Serving, records: list[Record]) -> Outcome:
+        """Score the records of a request."""
+        answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.soon(serving, records, lambda outcome: None if answer.done() else answer.set_result(outcome))
+        return await answer
+
+    def soon(self, serving: Serving, records: list[Record], then: Then) -> None:
+        """Score the records of a request and call `then`, which raises nothing, with what came of it."""
+        waiting = _Waiting(records, then)
         if not serving.row_by_row:
-            began = perf_counter()
-            return Scored(serving.score(records), perf_counter() - began)
-        loop = asyncio.get_running_loop()
+            _score(serving, [waiting])
+            return
         if not self._waiting:
-            loop.call_soon(self._score_all)
-        waiting = _Waiting(records, loop.create_future())
+            asyncio.get_running_loop().call_soon(self._score_all)
         self._waiting[serving].append(waiting)
-        return await waiting.answer
 
     def _score_all(self) -> None:
         waiting, self._waiting = self._waiting, defaultdict(list)
         for serving, group in waiting.items():
-            self._score(serving, group)
+            _score(serving, group)
 
-    def _score(self, serving: Serving, group: list[_Waiting]) -> None:
-        began = perf_counter()
-        try:
-            found = serving.score([record for each in group for record in each.records])
-        except Exception as error:
-            # Whose records they were is found out one by one: nobody fails for another.
-            if len(group) > 1:
-                for each in group:
-                    self._score(serving, [each])
-            elif not group[0].answer.done():
-                group[0].answer.set_exception(error)
+
+def _score(serving: Serving, group: list[_Waiting]) -> None:
+    began = perf_counter()
+    try:
+        found = serving.score([record for each in group for record in each.records])
+    except Exception as error:
+        if len(group) == 1:
+            group[0].then(error)
             return
-        seconds, start = perf_counter() - began, 0
+        # Whose records they were is found out one by one: nobody fails for another.
         for each in group:
-            end = start + len(each.records)
-            if not each.answer.done():
-                each.answer.set_result(Scored(found[start:end], seconds))
-            start = end
+            _score(serving, [each])
+        return
+    seconds, start = perf_counter() - began, 0
+    for records, then in group:
+        end = start + len(records)
+        then(Scored(found[start:end], seconds))
+        start = end

@@ -27,6 +27,7 @@ STACK: dict[str, Any] = {
     "log_config": None,
     "access_log": False,
     "server_header": False,
+    "proxy_headers": False,
 }
 """What of uvicorn answers, whatever the application."""
 
