@@ -88,7 +88,7 @@ class ScoringApp:
 
         False where it must wait for something else than the model: the ASGI interface answers it then.
         """
-        if scope["path"] != SCORE or scope["method"] != "POST" or self._host.routes.online:
+        if scope["path"] != SCORE or scope["method"] != "POST" or self._host.online:
             return False
         headers: dict[bytes, bytes] = dict(scope["headers"])
         ids: Headers = []

@@ -35,11 +35,13 @@ class Host:
     """One worker of an endpoint: its directory, what it serves now, its keys, its inference log and what it counts.
 
     `routes` is replaced as a whole, on the event loop: a request takes its deployment once and ends with the model that
-    it began with. `underway` are the tasks of the requests that have not been answered.
+    it began with. `online` says whether one of them completes what it is asked. `underway` are the tasks of the requests
+    that have not been answered.
     """
 
     def __init__(self, directory: Path, place: int = 0) -> None:
         self.routes = Routes({}, {}, {})
+        self.online = False
         self.replay_clock = False
         self.most_at_once = 0
         self.most_bytes = 0
@@ -113,6 +115,7 @@ class Host:
                 ready[deployment.name] = serving
         self._loaded = {serving.deployment: serving for serving in ready.values()}
         self.routes = Routes(ready, endpoint.traffic, endpoint.mirror)
+        self.online = any(serving.online for serving in ready.values())
         self.replay_clock, self.most_at_once = endpoint.replay_clock, endpoint.max_concurrent_requests
         self.most_bytes = endpoint.max_worker_mib * 2**20
         self.reason = "; ".join(refused.values())

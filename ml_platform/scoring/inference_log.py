@@ -39,8 +39,8 @@ class Exchange(NamedTuple):
     probabilities: list[float]
 
 
-class _Event(msgspec.Struct, gc=False):
-    """What differs from line to line of a CloudEvent."""
+class Event(msgspec.Struct, gc=False):
+    """What differs from line to line of a CloudEvent; the rest are defaults of `event_types`."""
 
     data: list[Any]
     id: str
@@ -80,15 +80,14 @@ class InferenceLog:
 
     def write(self, exchange: Exchange) -> None:
         """Queue an exchange; returns at once, and counts its rows as dropped when too much waits."""
-        serving, at = exchange.serving, exchange.time
-        inputs, outputs = self._lines(exchange)
+        at, (inputs, outputs) = exchange.time, self._lines(exchange)
         size = len(inputs) + len(outputs)
         with self._lock:
             if self._pending_bytes + size > MAX_PENDING_BYTES:
                 self.dropped_rows += len(exchange.records)
                 return
             self._pending_bytes += size
-            lines = self._pending[serving, at.year, at.month, at.day, at.hour]
+            lines = self._pending[exchange.serving, at.year, at.month, at.day, at.hour]
             lines.rows += len(exchange.records)
             lines.inputs.append(inputs)
             lines.outputs.append(outputs)
@@ -109,34 +108,34 @@ class InferenceLog:
         for (serving, year, month, day, hour), lines in pending.items():
             path = f"{year:04d}/{month:02d}/{day:02d}/{hour:02d}/{self._instance}.jsonl"
             try:
-                _append(serving.log_folder / INPUTS / path, b"".join(lines.inputs))
-                _append(serving.log_folder / OUTPUTS / path, b"".join(lines.outputs))
+                _append(serving.log_folder / INPUTS / path, b"\n".join([*lines.inputs, b""]))
+                _append(serving.log_folder / OUTPUTS / path, b"\n".join([*lines.outputs, b""]))
             except OSError as error:
                 with self._lock:
                     self.dropped_rows += lines.rows
                 logger.error("inference log: %d rows dropped, they could not be written: %s", lines.rows, error)
 
     def _lines(self, exchange: Exchange) -> tuple[bytes, bytes]:
-        """The CloudEvents of inputs and outputs. What can be is made once a model."""
+        """The CloudEvents of inputs and outputs."""
         self._made += 1
         serving, correlation_id = exchange.serving, exchange.correlation_id
         # An event's id is its own among those of its source, which inputs and outputs share.
         event = f"{self._instance}-{self._made}"
-        outputs = list(map(serving.output_row, exchange.probabilities, exchange.records))
+        made_of, outputs = serving.event_types, list(map(serving.output_row, exchange.probabilities, exchange.records))
         rest = (exchange.time, correlation_id, correlation_id)
         return (
-            serving.log_heads[INPUTS] + encode(_Event(exchange.records, f"{event}-i", *rest))[1:] + b"\n",
-            serving.log_heads[OUTPUTS] + encode(_Event(outputs, f"{event}-o", *rest))[1:] + b"\n",
+            encode(made_of[INPUTS](exchange.records, f"{event}-i", *rest)),
+            encode(made_of[OUTPUTS](outputs, f"{event}-o", *rest)),
         )
 
 
-def log_heads(endpoint: str, deployment: Deployment) -> dict[Collection, bytes]:
-    """What all lines of a model begin with, by collection: a JSON object without its end."""
-    return {each: encode(_head(endpoint, deployment, each)).removesuffix(b"}") + b"," for each in COLLECTIONS}
+def event_types(endpoint: str, deployment: Deployment) -> dict[Collection, type[Event]]:
+    """The types of a model's CloudEvents, by collection."""
+    return {each: _event_type(endpoint, deployment, each) for each in COLLECTIONS}
 
 
-def _head(endpoint: str, deployment: Deployment, collection: Collection) -> dict[str, str]:
-    return {
+def _event_type(endpoint: str, deployment: Deployment, collection: Collection) -> type[Event]:
+    same = {
         "specversion": "1.0",
         "source": f"/onlineEndpoints/{endpoint}/deployments/{deployment.name}",
         "type": f"azureml.inference.{collection}",
@@ -145,6 +144,8 @@ def _head(endpoint: str, deployment: Deployment, collection: Collection) -> dict
         "modelversion": deployment.model_version,
         "agent": "ml_platform",
     }
+    fields = [(name, str, value) for name, value in same.items()]
+    return msgspec.defstruct("Event", fields, bases=(Event,), gc=False)
 
 
 def _append(path: Path, lines: bytes) -> None:

@@ -19,8 +19,6 @@ class Routes:
     def __init__(self, ready: Mapping[str, Serving], traffic: Mapping[str, int], mirror: Mapping[str, int]) -> None:
         self.ready = dict(ready)
         self.traffic = dict(traffic)
-        self.online = any(serving.online for serving in self.ready.values())
-        """Whether a deployment completes what it is asked."""
         self._turns = turns({serving: traffic.get(name, 0) for name, serving in self.ready.items()})
         self._shadow = next((self.ready[name] for name in mirror if name in ready), None)
         percent = sum(mirror.values())

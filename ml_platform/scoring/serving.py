@@ -1,6 +1,7 @@
 """One model version made ready to answer: loaded, checked, with its reader of records and its documents."""
 
 from collections.abc import Callable
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -12,7 +13,7 @@ from msgspec.structs import astuple
 
 from ml_platform.scoring.encoding import Encoder, Signature
 from ml_platform.scoring.headers import DEPLOYMENT_HEADER
-from ml_platform.scoring.inference_log import log_heads
+from ml_platform.scoring.inference_log import event_types
 from ml_platform.scoring.online import OnlineFeatures
 from ml_platform.scoring.online_store import open_store
 from ml_platform.scoring.openapi import openapi_document
@@ -62,7 +63,7 @@ class Serving:
         self.output_row = _output_row(self.model.signature.output, self.key_columns, record)
         """The row of the log of a probability and its record: the probability with the record's key."""
         self.log_folder = local_path(declared.inference_log) / endpoint.name / deployment.name
-        self.log_heads = log_heads(endpoint.name, deployment)
+        self.event_types = event_types(endpoint.name, deployment)
         self.openapi = openapi_document(endpoint.name, deployment, self.model.signature, asked)
         self.header = (DEPLOYMENT_HEADER.encode(), deployment.name.encode())
         self.counted_as = deployment.counted_as
@@ -110,10 +111,10 @@ def _output_row(
     fields = [(f"f{n}", Any, msgspec.field(name=name)) for n, name in enumerate(names)]
     row = msgspec.defstruct("Row", fields, gc=False)
     places = dict(zip(record.__struct_encode_fields__, record.__struct_fields__, strict=True))
-    keys = [places[name] for name in key_columns]
+    key = attrgetter(*(places[name] for name in key_columns))
 
     def made(probability: float, given: Record) -> msgspec.Struct:
-        return row(probability, *[getattr(given, key) for key in keys])
+        return row(probability, *key(given))
 
     return made
 
