@@ -56,13 +56,15 @@ def turns(shares: Mapping[T, int]) -> Iterator[T]:
     if not any(shares.values()):
         return
     total, largest = sum(shares.values()), max(shares, key=lambda each: shares[each])
-    minor = {each: share for each, share in shares.items() if each is not largest}
+    minor = {each: share for each, share in shares.items() if share and each is not largest}
+    while not minor:
+        yield largest
     due = dict.fromkeys(minor, 0)
     while True:
         for each, share in minor.items():
             due[each] += share
-        first = max(due, key=due.__getitem__, default=largest)
-        if first is not largest and due[first] >= total:
+        first = max(due, key=due.__getitem__)
+        if due[first] >= total:
             due[first] -= total
             yield first
         else:
