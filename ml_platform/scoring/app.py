@@ -146,16 +146,15 @@ class ScoringApp:
         return _Asked(serving, serving.reader.read(body), time, ids, body, pinned is not None, _PROBE in headers)
 
     def _answer(self, asked: _Asked, outcome: Outcome) -> Answer:
-        serving, counts = asked.serving, self._host.measures.of("live", asked.serving.counted_as)
+        serving, measures = asked.serving, self._host.measures
         if isinstance(outcome, Exception):
-            counts.failure()
+            measures.of("live", serving.counted_as).failure()
             raise Refusal(422, str(outcome)) if isinstance(outcome, NoProbability) else outcome
-        probabilities, seconds = outcome
-        correlation_id = asked.ids[0][1].decode("latin-1")
+        probabilities, correlation_id = outcome.probabilities, asked.ids[0][1].decode("latin-1")
         body = serving.answer(correlation_id, probabilities)
         if not asked.probe:
             self._host.log.write(Exchange(serving, asked.time, correlation_id, asked.records, probabilities))
-            counts.scored(seconds, probabilities)
+            measures.of("live", serving.counted_as).scored(outcome.seconds, probabilities)
             if not asked.pinned and (shadow := self._host.routes.shadow(serving)):
                 self._mirror.score(shadow, asked.body, asked.time)
         return _json(200, body, [*asked.ids, serving.header])

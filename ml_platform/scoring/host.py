@@ -35,7 +35,7 @@ class Host:
     """One worker of an endpoint: its directory, what it serves now, its keys, its inference log and what it counts.
 
     `routes` is replaced as a whole, on the event loop: a request takes its deployment once and ends with the model that
-    it began with. `online` says whether one of them completes what it is asked. `underway` are the tasks of the requests
+    it began with. `online` says whether one of them completes what it is asked. `underway` are the tasks of requests
     that have not been answered.
     """
 

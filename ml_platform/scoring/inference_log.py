@@ -6,7 +6,7 @@ import uuid
 from collections import defaultdict
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import msgspec
 from msgspec.json import encode
@@ -29,7 +29,7 @@ Hour = tuple["Serving", int, int, int, int]
 logger = logging.getLogger(__name__)
 
 
-class Exchange(NamedTuple):
+class Exchange(msgspec.Struct):
     """One answered request: `records` [n] as validated, `probabilities` [n], both in the caller's order."""
 
     serving: "Serving"
@@ -145,7 +145,7 @@ def _event_type(endpoint: str, deployment: Deployment, collection: Collection) -
         "agent": "ml_platform",
     }
     fields = [(name, str, value) for name, value in same.items()]
-    return msgspec.defstruct("Event", fields, bases=(Event,), gc=False)
+    return cast(type[Event], msgspec.defstruct("Event", fields, bases=(Event,), gc=False))
 
 
 def _append(path: Path, lines: bytes) -> None:

@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
-from starlette.types import Scope
+import msgspec
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
@@ -17,7 +17,7 @@ MAX_HEAD_BYTES = 64 * 1024
 TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
-class Answer(NamedTuple):
+class Answer(msgspec.Struct):
     """An answer with all its headers but those of the server."""
 
     status: int
@@ -67,7 +67,7 @@ class Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Called by the event loop."""
         super().connection_made(_Together(transport, self.loop))  # type: ignore[arg-type]
-        self._answer_whole: Callable[[Scope, bytes, Reply], bool] | None = getattr(self.app, "answer_whole", None)
+        self._answer_whole: Callable[[Any, bytes, Reply], bool] | None = getattr(self.app, "answer_whole", None)
 
     def data_received(self, data: bytes) -> None:
         """Called by the event loop; the parser keeps all of a head that has not ended, so it is bounded here."""
@@ -103,8 +103,8 @@ class Protocol(HttpToolsProtocol):
         headers = [*cycle.default_headers, *answer.headers]
         if not cycle.keep_alive:
             headers.append((b"connection", b"close"))
-        lines = [b"%s: %s\r\n" % header for header in headers]
-        self.transport.write(b"".join([STATUS_LINE[answer.status], *lines, b"\r\n", answer.body]))
+        lines = b"\r\n".join(map(b": ".join, headers))
+        self.transport.write(b"".join([STATUS_LINE[answer.status], lines, b"\r\n\r\n", answer.body]))
         if not cycle.keep_alive:
             self.transport.close()
         self.on_response_complete()

@@ -4,13 +4,14 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable
 from time import perf_counter
-from typing import NamedTuple
+
+import msgspec
 
 from ml_platform.scoring.records import Record
 from ml_platform.scoring.serving import Serving
 
 
-class Scored(NamedTuple):
+class Scored(msgspec.Struct):
     """Probabilities [n] of the records of a request, and how long (seconds) the model had them."""
 
     probabilities: list[float]
@@ -22,7 +23,7 @@ Outcome = Scored | Exception
 Then = Callable[[Outcome], None]
 
 
-class _Waiting(NamedTuple):
+class _Waiting(msgspec.Struct):
     records: list[Record]
     then: Then
 
@@ -68,7 +69,7 @@ def _score(serving: Serving, group: list[_Waiting]) -> None:
             _score(serving, [each])
         return
     seconds, start = perf_counter() - began, 0
-    for records, then in group:
-        end = start + len(records)
-        then(Scored(found[start:end], seconds))
+    for each in group:
+        end = start + len(each.records)
+        each.then(Scored(found[start:end], seconds))
         start = end

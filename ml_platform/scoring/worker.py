@@ -27,6 +27,7 @@ STACK: dict[str, Any] = {
     "log_config": None,
     "access_log": False,
     "server_header": False,
+    # A layer around the application that hides what that can do; who calls is asked by nobody here.
     "proxy_headers": False,
 }
 """What of uvicorn answers, whatever the application."""
