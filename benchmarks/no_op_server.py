@@ -1,4 +1,7 @@
-"""The scoring server's own stack around a handler that does nothing: python -m benchmarks.no_op_server PORT WORKERS."""
+"""The scoring server's own stack around a handler that does nothing.
+
+python -m benchmarks.no_op_server PORT WORKERS app|taskless
+"""
 
 import sys
 from typing import Any
@@ -6,9 +9,12 @@ from typing import Any
 import uvicorn
 
 from ml_platform.scoring.listener import ADDRESS
+from ml_platform.scoring.protocol import Answer, Reply
 from ml_platform.scoring.worker import STACK
 
 ANSWER = b'{"predictions":[{"id":"0","probability":0.5}],"model":{"name":"none","version":"0"}}'
+
+HEADERS = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(ANSWER))]
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -16,15 +22,27 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] == "http":
         while (await receive()).get("more_body"):
             pass
-        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(ANSWER))]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
         await send({"type": "http.response.body", "body": ANSWER})
 
+
+class Taskless:
+    """The same without a task for a request that has come whole, as the scoring server answers most of them."""
+
+    __call__ = staticmethod(app)
+
+    def answer_whole(self, _scope: Any, _body: bytes, reply: Reply) -> bool:
+        """Answer a constant."""
+        reply(Answer(200, HEADERS, ANSWER))
+        return True
+
+
+taskless = Taskless()
 
 if __name__ == "__main__":
     uvicorn.run(
         # By its name: other workers must import it.
-        "benchmarks.no_op_server:app",
+        f"benchmarks.no_op_server:{sys.argv[3]}",
         host=ADDRESS,
         port=int(sys.argv[1]),
         workers=int(sys.argv[2]),

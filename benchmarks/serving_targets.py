@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,8 @@ from ml_platform.settings import PROJECT_ROOT, Settings
 from ml_platform.stages.serving import declared_online
 
 OURS, ONLINE = "this server", "with online features"
-NOTHING, MLFLOW, AZURE = "no-op handler", "mlflow models serve", "Azure ML server"
+NOTHING, TASKLESS = "no-op handler", "no-op without a task"
+MLFLOW, AZURE = "mlflow models serve", "Azure ML server"
 
 WORKERS = 1
 """Processes of each server that answer. More of them compare anything only where each has a processor, beside wrk's."""
@@ -117,12 +119,12 @@ def _last_logged(log: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def no_op(subject: Subject) -> Iterator[Target]:
+def no_op(subject: Subject, handler: str = "app") -> Iterator[Target]:
     """A handler that reads the body and answers a constant, in the same server: the limit of the stack."""
     port = free_port()
     request = Request(f"http://{ADDRESS}:{port}/score", msgspec.json.encode(subject.record), JSON)
-    command = [sys.executable, "-m", "benchmarks.no_op_server", str(port), str(WORKERS)]
-    with serving(command, _environment(), request, subject.scratch / "no-op.log") as target:
+    command = [sys.executable, "-m", "benchmarks.no_op_server", str(port), str(WORKERS), handler]
+    with serving(command, _environment(), request, subject.scratch / f"no-op-{handler}.log") as target:
         yield target
 
 
@@ -165,6 +167,7 @@ TARGETS: Mapping[str, Callable[[Subject], AbstractContextManager[Target]]] = {
     OURS: this_server,
     ONLINE: with_online_features,
     NOTHING: no_op,
+    TASKLESS: partial(no_op, handler="taskless"),
     MLFLOW: mlflow_server,
     AZURE: azure_server,
 }

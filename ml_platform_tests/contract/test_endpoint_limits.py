@@ -152,6 +152,25 @@ def test_half_a_head_and_one_without_end_leave_the_others_answered(world: World,
         assert worker.memory_info().rss - before < 32 * 2**20
 
 
+@pytest.mark.parametrize("size", [1 << 20, 700, 33], ids=["at once", "in pieces", "in crumbs"])
+def test_requests_sent_without_waiting_are_answered_in_turn_in_whatever_pieces_they_come(
+    world: World, size: int
+) -> None:
+    wire = Wire(world)
+    alive = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
+    scores = [wire.head(content_length=len(body)) + body for body in (BODY, b"{}", BODY)]
+    last = wire.head(content_length=len(BODY), connection="close") + BODY
+    sent = b"".join([*scores[:2], alive, scores[2], last])
+    with wire.connect() as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+        for start in range(0, len(sent), size):
+            connection.sendall(sent[start : start + size])
+        answered = connection.makefile("rb").read()
+    statuses = [int(status) for status in re.findall(rb"HTTP/1.1 (\d+)", answered)]
+    assert statuses == [200, 422, 200, 200, 200]
+    assert answered.count(b"connection: close") == 1
+
+
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_body_that_is_too_large_is_refused_and_the_others_answered(world: World, chunked: bool) -> None:
     wire = Wire(world)
