@@ -61,9 +61,10 @@ def _paths(spark: "SparkSession", root: str, utc_days: list[str]) -> Iterator[st
             yield from _matching(spark, f"{root}/*/model_*/{day}/*/*.jsonl")
         return
     places = [f"{name}/{collection}" for name in list_folders(root) for collection in (INPUTS, OUTPUTS)]
-    for path, size in list_files(spark, root, [f"{place}/{day}" for place in places for day in utc_days]):
-        if size:
-            yield path
+    for place in places if utc_days else []:
+        for path, size in list_files(spark, f"{root}/{place}", utc_days[0], utc_days[-1]):
+            if size:
+                yield f"{place}/{path}"
 
 
 def read_lines(spark: "SparkSession", files: list[str]) -> "DataFrame":

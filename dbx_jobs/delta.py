@@ -6,7 +6,6 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import count, takewhile
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
@@ -15,16 +14,25 @@ from pyspark.sql.types import StructField, StructType
 from dbx_jobs.contract import PARTITION_COLUMN, Days, TableInput
 from dbx_jobs.errors import DataError
 from dbx_jobs.fingerprint import fingerprints
+from dbx_jobs.object_store import delta_options
 from dbx_jobs.runtime import on_a_cluster
-from dbx_jobs.storage import has_file, list_files, read_file
+from dbx_jobs.storage import list_files, read_file
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
 
 COMMIT_ATTEMPTS = 20
-_LOST_RACE = re.compile(
-    "Failed to commit transaction|DELTA_CONCURRENT|Concurrent(Append|Write|DeleteRead|DeleteDelete)"
-)
+
+TABLE_PROPERTIES = {
+    # Without statistics: Sail reads a column that is constant in a file from them, and a double one ulp off.
+    "delta.dataSkippingNumIndexedCols": "0",
+    # Databricks turns them on for new tables where a workspace says so, and delta-rs then does not read the table.
+    "delta.enableDeletionVectors": "false",
+}
+_LOST_RACE = "Failed to commit transaction|DELTA_CONCURRENT|Concurrent(Append|Write|DeleteRead|DeleteDelete)"
+# An object store does not repeat a conditional PUT whose connection broke: it cannot know whether it was done.
+_LOST_CONNECTION = "peer closed connection|[Cc]onnection (was )?(closed|reset)|error sending request"
+_DO_AGAIN = re.compile(f"{_LOST_RACE}|{_LOST_CONNECTION}")
 
 
 @dataclass(frozen=True)
@@ -49,14 +57,12 @@ def table_version(spark: "SparkSession", uri: str) -> int | None:
     """The latest version of the Delta table at `uri`, None where there is no table."""
     # DESCRIBE HISTORY is not there on Sail; the log is, on every engine.
     log = f"{uri}/_delta_log"
-    if not on_a_cluster() and (hint := read_file(log, "_last_checkpoint")):
-        checkpoint = json.loads(hint)["version"]
-        # Few commits follow a checkpoint: to look for them is quicker than to list all that ever were.
-        after = takewhile(lambda n: has_file(log, f"{n:020d}.json"), count(checkpoint))
-        if (last := max(after, default=None)) is not None:
-            return last
-    commits = [re.fullmatch(r"(\d{20})\.json", path) for path, _ in list_files(spark, log)]
-    return max((int(commit[1]) for commit in commits if commit), default=None)
+    # Few commits follow a checkpoint: to look for them is quicker than to list all that ever were.
+    hint = None if on_a_cluster() else read_file(log, "_last_checkpoint")
+    checkpoint = json.loads(hint)["version"] if hint else None
+    first = "" if checkpoint is None else f"{checkpoint:020d}"
+    commits = [re.fullmatch(r"(\d{20})\.json", path) for path, _ in list_files(spark, log, first)]
+    return max((int(commit[1]) for commit in commits if commit), default=checkpoint)
 
 
 def pinned(spark: "SparkSession", name: str, source: TableInput) -> TableInput:
@@ -127,12 +133,9 @@ def create_table(spark: "SparkSession", schema: StructType, uri: str, daily: boo
     """Create an empty table, its columns nullable, unless there is one; any number of runs may do so at once."""
     if table_version(spark, uri) is None:
         nullable = StructType([StructField(f.name, f.dataType, True, f.metadata) for f in schema.fields])
-        # Without statistics: Sail reads a column that is constant in a file from them, and a double one ulp off.
-        writer = (
-            spark.createDataFrame([], nullable).write.format("delta").option("delta.dataSkippingNumIndexedCols", "0")
-        )
+        writer = spark.createDataFrame([], nullable).write.format("delta").options(**TABLE_PROPERTIES)
         writer = writer.mode("ignore")
-        (writer.partitionBy(PARTITION_COLUMN) if daily else writer).save(uri)
+        _save(writer.partitionBy(PARTITION_COLUMN) if daily else writer, uri)
 
 
 def _fitted(spark: "SparkSession", frame: "DataFrame", uri: str) -> "tuple[DataFrame, StructType]":
@@ -165,24 +168,29 @@ def _add_columns(spark: "SparkSession", uri: str, added: StructType) -> None:
     from deltalake import DeltaTable, Schema
 
     fields = Schema.from_json(StructType([StructField(f.name, f.dataType, True) for f in added]).json()).fields
-    DeltaTable(uri).alter.add_columns(fields)
+    DeltaTable(uri, storage_options=delta_options()).alter.add_columns(fields)
 
 
 def _commit(frame: "DataFrame", uri: str, partitions: Sequence[str | None]) -> None:
-    """Replace `partitions` in one commit; one that lost a race against another run's is tried again."""
-    from pyspark.errors import PySparkException
-
+    """Replace `partitions` in one commit."""
     if None in partitions:
         writer = frame.write.format("delta").mode("overwrite").option("overwriteSchema", "true")
     else:
         rows = frame.where(_is_one_of(partitions)).repartition(PARTITION_COLUMN)
         writer = rows.write.format("delta").mode("overwrite").option("replaceWhere", _is_one_of(partitions))
+    _save(writer, uri)
+
+
+def _save(writer: "DataFrameWriter", uri: str) -> None:
+    """Commit; try again what lost a race against another run's or lost its connection. Either may be done twice."""
+    from pyspark.errors import PySparkException
+
     for attempt in range(1, COMMIT_ATTEMPTS + 1):
         try:
             writer.save(uri)
             return
         except PySparkException as error:
-            if attempt == COMMIT_ATTEMPTS or not _LOST_RACE.search(str(error)):
+            if attempt == COMMIT_ATTEMPTS or not _DO_AGAIN.search(str(error)):
                 raise
             time.sleep(random.uniform(0, 0.2 * attempt))
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from dbx_jobs.contract import IngestRequest
-from dbx_jobs.days import each_day
 from dbx_jobs.errors import DataError
 from dbx_jobs.storage import list_files, path_of
 
@@ -16,9 +15,6 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 2**30
 """One request reads at most this much, so that no Spark row, Arrow buffer or day in memory passes its bound."""
-
-FOLDERS_AT_ONCE = 31
-"""A longer range of days is found by listing all that landed."""
 
 _DAILY = r"([0-9]{4}-[0-9]{2}-[0-9]{2})/([^/_.][^/]*\.csv(?:\.gz)?)"
 _SNAPSHOT = r"()([^/_.][^/]*\.csv(?:\.gz)?)"
@@ -37,7 +33,8 @@ def landed_files(spark: "SparkSession", request: IngestRequest) -> list[LandedFi
     """The CSV files of the requested partitions, ordered; other files, and hidden ones, are not the ingest's."""
     pattern = re.compile(_pattern(request))
     files = []
-    for path, size in list_files(spark, request.landing_uri, _folders(request)):
+    range_of_days = (request.days.start, request.days.end) if request.days else ("", "")
+    for path, size in list_files(spark, request.landing_uri, *range_of_days):
         if (match := pattern.fullmatch(path)) and _requested(request, match[1]):
             files.append(LandedFile(match[1], match[2], size))
     if (total := sum(file.size for file in files)) > MOST_BYTES:
@@ -64,12 +61,6 @@ def landed_frame(spark: "SparkSession", request: IngestRequest, files: list[Land
     if empty:
         found = found.unionByName(spark.createDataFrame(empty, "partition string, name string, content binary"))
     return found.groupBy("partition").agg(F.collect_list(F.struct("name", "content")).alias("files"))
-
-
-def _folders(request: IngestRequest) -> list[str] | None:
-    """The folders to look into: those of a few days, else all at once."""
-    days = each_day(request.days) if request.days else []
-    return days if 0 < len(days) <= FOLDERS_AT_ONCE else None
 
 
 def _pattern(request: IngestRequest) -> str:

@@ -112,5 +112,5 @@ def row_name(group: int, key: Sequence[object]) -> str:
 
 
 def redis_key(product: str) -> str:
-    """The hash in Redis that has a product's rows."""
-    return f"online:{product}"
+    """The hash in Redis that has a product's rows. In braces: a cluster keeps it beside those that it is made of."""
+    return f"online:{{{product}}}"

@@ -9,7 +9,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from dbx_jobs.errors import DataError
-from dbx_jobs.online_contract import PASSWORD_VARIABLE, redis_key
+from dbx_jobs.online_contract import redis_key
+from dbx_jobs.redis_login import log_in_again, login_of
 
 ROWS_AT_ONCE = 5_000
 
@@ -20,11 +21,15 @@ def replace_rows(uri: str, product: str, rows: Iterable[Row]) -> None:
     """Make the store of `product` hold `rows`: readers see all of the old ones or all of the new. Raises DataError."""
     scheme = urlsplit(uri).scheme
     if scheme == "file":
+        if "DATABRICKS_RUNTIME_VERSION" in os.environ:
+            raise DataError(
+                f"online store {uri!r}: nobody else reads a cluster's disk; set the store's URI to rediss://"
+            )
         _replace_in_sqlite(Path(unquote(urlsplit(uri).path), f"{product}.db"), rows)
     elif scheme in ("redis", "rediss"):
         _replace_in_redis(uri, product, rows)
     else:
-        raise DataError(f"online store {uri!r}: give file://, redis:// or rediss://")
+        raise DataError(f"online store {uri!r}: give file:// (SQLite, on a disk), redis:// or rediss://")
 
 
 def _replace_in_sqlite(path: Path, rows: Iterable[Row]) -> None:
@@ -42,7 +47,8 @@ def _replace_in_redis(uri: str, product: str, rows: Iterable[Row]) -> None:
     from redis import Redis
 
     key, new = redis_key(product), f"{redis_key(product)}:new"
-    with Redis.from_url(uri, password=os.environ.get(PASSWORD_VARIABLE)) as store:
+    with Redis.from_url(uri, **login_of(uri)) as store:
+        log_in_again(store)
         store.delete(new)
         remaining = iter(rows)
         while some := list(islice(remaining, ROWS_AT_ONCE)):

@@ -1,15 +1,16 @@
-"""What lies under a URI: listed through Spark on a cluster, with its credentials, and by delta-rs beside Sail."""
+"""What lies under a URI: listed through Spark on a cluster, with its credentials, and by object_store beside Sail."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from dbx_jobs.errors import DataError
+from dbx_jobs.object_store import files_between, open_store
 from dbx_jobs.runtime import on_a_cluster
 
 if TYPE_CHECKING:
-    from pyarrow.fs import PyFileSystem
+    from obstore.store import ObjectStore
     from pyspark.sql import SparkSession
 
 
@@ -18,43 +19,30 @@ def path_of(uri: str) -> str:
     return re.sub(r"^[A-Za-z][A-Za-z0-9+.-]*:(//[^/]*)?", "", uri).strip("/")
 
 
-def list_files(spark: "SparkSession", uri: str, folders: Sequence[str] | None = None) -> list[tuple[str, int]]:
-    """(path relative to `uri`, bytes) of all files below these folders of it (None: below it), sorted.
+def list_files(spark: "SparkSession", uri: str, first: str = "", last: str = "") -> list[tuple[str, int]]:
+    """(path relative to `uri`, bytes) of all files below it, sorted: those in its folders from `first` to `last`.
 
-    What is not there has no files. Raises DataError for a URI with spaces or special characters, whose files the
-    engines name differently.
+    "" is no bound; a bound may be a path. What is not there has no files. Raises DataError for a URI with spaces or
+    special characters, whose files the engines name differently.
     """
-    found = _listed_by_spark(spark, uri) if on_a_cluster() else _listed_by_store(uri, folders)
-    inside = None if folders is None else tuple(f"{folder}/" for folder in folders)
-    return sorted((path, size) for path, size in found if inside is None or path.startswith(inside))
+    if on_a_cluster():
+        found = _listed_by_spark(spark, uri)
+        return sorted(each for each in found if first < each[0] and (not last or each[0] <= f"{last}/\U0010ffff"))
+    # Sail lists by reading: tens of milliseconds that grow with the files, and those of no bytes are left out.
+    store = _store(uri)
+    return sorted((file["path"], file["size"]) for file in files_between(store, "", first, last)) if store else []
 
 
 def list_folders(uri: str) -> list[str]:
     """The names of the folders in `uri`, listed beside Sail."""
-    from pyarrow.fs import FileSelector, FileType
-
-    if (store := _store(uri)) is None:
-        return []
-    found = store.get_file_info(FileSelector("", allow_not_found=True))
-    return sorted(info.base_name for info in found if info.type == FileType.Directory)
-
-
-def has_file(uri: str, path: str) -> bool:
-    """Whether there is a file `path` in `uri`, looked up beside Sail."""
-    from pyarrow.fs import FileType
-
     store = _store(uri)
-    return store is not None and store.get_file_info(path).type == FileType.File
+    return sorted(store.list_with_delimiter()["common_prefixes"]) if store else []
 
 
 def read_file(uri: str, path: str) -> bytes | None:
     """The content of the file `path` in `uri`, read beside Sail; None where there is none."""
-    store = _store(uri)
-    if store is None:
-        return None
     try:
-        with store.open_input_stream(path) as file:
-            return file.read()
+        return bytes(store.get(path).bytes()) if (store := _store(uri)) else None
     except FileNotFoundError:
         return None
 
@@ -76,30 +64,10 @@ def _listed_by_spark(spark: "SparkSession", uri: str) -> Iterator[tuple[str, int
         yield path_of(path).removeprefix(root), length
 
 
-def _listed_by_store(uri: str, folders: Sequence[str] | None) -> Iterator[tuple[str, int]]:
-    # Sail lists by reading: tens of milliseconds that grow with the files, and those of no bytes are left out.
-    from pyarrow.fs import FileSelector, FileType
-
-    if (store := _store(uri)) is None:
-        return
-    for folder in [""] if folders is None else folders:
-        for info in store.get_file_info(FileSelector(folder, recursive=True, allow_not_found=True)):
-            if info.type == FileType.File:
-                yield info.path, info.size
-
-
-def _store(uri: str) -> "PyFileSystem | None":
-    """The object store that reads Delta tables beside Sail; None for a local folder that is not there."""
-    from deltalake.exceptions import TableNotFoundError
-    from deltalake.fs import DeltaStorageHandler
-    from pyarrow.fs import PyFileSystem
-
+def _store(uri: str) -> "ObjectStore | None":
     if unquote(uri) != uri:
         raise _unfit(uri)
-    try:
-        return PyFileSystem(DeltaStorageHandler(uri))
-    except TableNotFoundError:
-        return None
+    return open_store(uri)
 
 
 def _unfit(uri: str) -> DataError:

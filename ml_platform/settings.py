@@ -1,10 +1,11 @@
 """Typed, frozen settings: the only place that reads the environment. Variables are named ML_PLATFORM_<FIELD>."""
 
+import re
 import subprocess
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -13,6 +14,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from ml_platform.errors import SettingsError
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
+STUDIO = "https://ml.azure.com"
 
 
 class Settings(BaseSettings):
@@ -24,7 +26,9 @@ class Settings(BaseSettings):
     home: Path = Field(default=PROJECT_ROOT / ".ml_platform", description="Folder of everything that is kept.")
     lake_uri: str = Field(default="", description="Root of the lake, file:// or abfss://.")
     mlflow_tracking_uri: str = Field(default="", description="MLflow tracking and registry URI.")
-    mlflow_artifact_uri: str = Field(default="", description="Where MLflow experiments keep their artefacts.")
+    mlflow_artifact_uri: str = Field(
+        default="", description="Where MLflow experiments keep their artefacts; empty: the server decides."
+    )
     training_threads: int = Field(
         default=2, ge=1, description="Threads of a training; part of what makes it repeatable."
     )
@@ -36,10 +40,46 @@ class Settings(BaseSettings):
     pictures: bool = Field(default=True, description="Draw drift and performance into the metadata of their tables.")
     online_store_uri: str = Field(
         default="",
-        description="Where online features are: file:// (SQLite), redis:// or rediss://; without a password.",
+        description="Where online features are: file:// (SQLite), redis:// or rediss:// (TLS); without a password.",
     )
     online_store_password: SecretStr | None = Field(
-        default=None, description="Password of a Redis; jobs and endpoints read the variable themselves."
+        default=None,
+        description="Password of a Redis, which jobs and endpoints read themselves; rediss:// without: Entra's token.",
+    )
+    azureml_workspace: str = Field(
+        default="", description="Resource id of the Azure ML workspace that trains and serves models; empty: here."
+    )
+    azureml_compute: str = Field(default="", description="Name of its compute cluster, or serverless.")
+    azureml_training_environment: str = Field(
+        default="", description="Its environment whose image holds ml_platform, as NAME:VERSION."
+    )
+    azureml_timeout_minutes: float = Field(
+        default=180, gt=0, description="After which a job there is cancelled, the wait for a machine included."
+    )
+    azureml_datastore: str = Field(
+        default="", description="Its datastore whose container is the lake: there model monitors find what was logged."
+    )
+    azureml_scoring_environment: str = Field(
+        default="", description="Environment of endpoints, azureml:NAME:VERSION, whose image is the scoring server."
+    )
+    azureml_instance_type: str = Field(default="Standard_DS3_v2", description="Machine of an endpoint's instances.")
+    azureml_instances: int = Field(default=1, ge=1, description="Instances of each deployment of an endpoint.")
+    azureml_endpoint_identity: str = Field(
+        default="",
+        description="ARM id of the identity of endpoints, which may read and write the lake; empty: each has its own, "
+        "to which somebody must grant that.",
+    )
+    databricks_host: str = Field(
+        default="", description="URL of the Databricks workspace that runs the Spark programs; empty: they run here."
+    )
+    databricks_volume: str = Field(
+        default="", description="/Volumes/<catalog>/<schema>/<volume> for the programs' wheel and what Pipes says."
+    )
+    databricks_compute: str = Field(
+        default="serverless", description="serverless, or the path of a YAML or JSON file with a new_cluster."
+    )
+    databricks_timeout_minutes: int = Field(
+        default=120, ge=1, description="Longest that a run on Databricks may take, from submission to end."
     )
     replay_clock: bool = Field(default=False, description="Let callers of local endpoints say what time it is.")
     code_revision: str = Field(default="", description="Revision of the code, where it does not run in a git checkout.")
@@ -59,13 +99,35 @@ class Settings(BaseSettings):
 
     @field_validator("online_store_uri")
     @classmethod
-    def _no_password(cls, value: str) -> str:
+    def _store_without_password(cls, value: str) -> str:
+        if (scheme := urlsplit(value).scheme) not in ("", "file", "redis", "rediss"):
+            raise SettingsError(
+                f"ML_PLATFORM_ONLINE_STORE_URI is of the kind {scheme}://, where no online store can be: give file:// "
+                "(SQLite, which needs a disk), redis:// or rediss://"
+            )
         if urlsplit(value).password:
             raise SettingsError(
                 "ML_PLATFORM_ONLINE_STORE_URI has a password in it: URIs are shown and recorded. Set "
                 "ML_PLATFORM_ONLINE_STORE_PASSWORD instead"
             )
         return value
+
+    @field_validator("databricks_volume")
+    @classmethod
+    def _is_volume(cls, value: str) -> str:
+        if value and not re.fullmatch(r"/Volumes(/[^/\s]+){3}", value):
+            raise SettingsError(
+                f"ML_PLATFORM_DATABRICKS_VOLUME is {value!r}: give /Volumes/<catalog>/<schema>/<volume>"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _has_volume(self) -> Self:
+        if self.databricks_host and not self.databricks_volume:
+            raise SettingsError(
+                "ML_PLATFORM_DATABRICKS_HOST is set and ML_PLATFORM_DATABRICKS_VOLUME is not: programs need a volume"
+            )
+        return self
 
     @model_validator(mode="before")
     @classmethod
@@ -75,8 +137,9 @@ class Settings(BaseSettings):
             "lake_uri": (home / "lake").as_uri(),
             "online_store_uri": (home / "online").as_uri(),
             "mlflow_tracking_uri": f"sqlite:///{home / 'mlflow.db'}",
-            "mlflow_artifact_uri": (home / "mlflow-artifacts").as_uri(),
         }
+        if not str(values.get("mlflow_tracking_uri", "")).startswith("azureml:"):  # a workspace keeps them itself
+            defaults["mlflow_artifact_uri"] = (home / "mlflow-artifacts").as_uri()
         return {**values, "home": home, **{k: v for k, v in defaults.items() if not values.get(k)}}
 
     @cached_property
@@ -86,6 +149,18 @@ class Settings(BaseSettings):
             return self.code_revision
         head, changes = _git("rev-parse", "HEAD").decode().strip(), _git("diff", "HEAD")
         return f"{head}+{sha256(changes).hexdigest()[:12]}" if changes else head
+
+    def run_page(self, experiment_id: str, run_id: str) -> str:
+        """Where a person sees a run of MLflow: in its own pages, or in the studio of the workspace that it is in."""
+        if self.azureml_workspace:
+            return f"{STUDIO}/runs/{run_id}?wsid={self.azureml_workspace}"
+        return f"{self.mlflow_ui}/#/experiments/{experiment_id}/runs/{run_id}"
+
+    def model_page(self, model: str, version: str) -> str:
+        """Where a person sees a registered version."""
+        if self.azureml_workspace:
+            return f"{STUDIO}/model/{model}:{version}/details?wsid={self.azureml_workspace}"
+        return f"{self.mlflow_ui}/#/models/{model}/versions/{version}"
 
     @property
     def dagster_home(self) -> Path:

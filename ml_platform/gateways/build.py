@@ -1,11 +1,13 @@
 """Settings to gateways: the only place where it is chosen which implementation serves."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from ml_platform.gateways.alerts import Alerts
-from ml_platform.gateways.endpoints import Endpoints, LocalEndpoints
-from ml_platform.gateways.jobs import Jobs, SubprocessJobs
+from ml_platform.gateways.endpoints import AzureEndpoints, Endpoints, Hosting, LocalEndpoints
+from ml_platform.gateways.jobs import AzureMLJobs, DatabricksJobs, Jobs, JobsByProgram, SubprocessJobs
 from ml_platform.gateways.lake import Lake
+from ml_platform.gateways.workspace import check_workspace
 from ml_platform.settings import Settings
 
 
@@ -24,7 +26,42 @@ def build_gateways(settings: Settings) -> Gateways:
     lake = Lake(settings.lake_uri)
     return Gateways(
         lake=lake,
-        jobs=SubprocessJobs(),
-        endpoints=LocalEndpoints(settings.home / "endpoints", lake.inference_log()),
+        jobs=JobsByProgram(spark=_spark_jobs(settings), others=_training_jobs(settings)),
+        endpoints=_endpoints(settings, lake),
         alerts=Alerts(settings.home / "alerts.db", [url.get_secret_value() for url in settings.alert_urls]),
     )
+
+
+def _spark_jobs(settings: Settings) -> Jobs:
+    if not settings.databricks_host:
+        return SubprocessJobs()
+    timeout = timedelta(minutes=settings.databricks_timeout_minutes)
+    return DatabricksJobs(
+        settings.databricks_host, settings.databricks_volume, settings.databricks_compute, timeout=timeout
+    )
+
+
+def _training_jobs(settings: Settings) -> Jobs:
+    if not settings.azureml_workspace:
+        return SubprocessJobs()
+    return AzureMLJobs(
+        check_workspace(settings.azureml_workspace),
+        settings.lake_uri,
+        settings.mlflow_tracking_uri,
+        settings.azureml_compute,
+        settings.azureml_training_environment,
+        settings.azureml_timeout_minutes,
+    )
+
+
+def _endpoints(settings: Settings, lake: Lake) -> Endpoints:
+    if not settings.azureml_workspace:
+        return LocalEndpoints(settings.home / "endpoints", lake.inference_log())
+    hosting = Hosting(
+        check_workspace(settings.azureml_workspace),
+        settings.azureml_scoring_environment,
+        settings.azureml_instance_type,
+        settings.azureml_instances,
+        settings.azureml_endpoint_identity,
+    )
+    return AzureEndpoints(hosting, settings.lake_uri, settings.home / "models")

@@ -1,11 +1,15 @@
-"""The model registry: MLflow, the same on a laptop's SQLite and on Azure ML; only the tracking URI differs."""
+"""The model registry: MLflow, the same on a laptop's SQLite and on Azure ML; only the tracking URI differs.
+
+What Azure ML's MLflow lacks is not used: aliases, an artifact path that is logged again, filters other than on names.
+"""
 
 import fcntl
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 from typing import TYPE_CHECKING, Any
@@ -13,18 +17,25 @@ from typing import TYPE_CHECKING, Any
 from ml_platform.core.gate import Decision
 from ml_platform.errors import GateError, RegistryError
 from ml_platform.training.contract import REPORT_PATH, SERVING_PATH
+from ml_platform.training.mlflow_store import mlflow_client
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 CHAMPION = "champion"
-"""The alias of the version that serves."""
+"""The alias that MLflow's own pages show on the version that serves, where the server has aliases."""
+
+CHAMPION_SINCE = "champion_since"
+"""Tag: when a version last became the champion. The version with the latest time is it: one write makes it so."""
 
 GATE, GATE_CHAMPION, GATE_REASONS = "gate", "gate_champion", "gate_reasons"
 """Tags: the verdict, the champion's version that the challenger was compared with, and the reasons."""
 
 ROLLOUT, ROLLOUT_AT, ROLLOUT_APPROVED_BY = "rollout", "rollout_at", "rollout_approved_by"
 """Tags: how the roll-out of a version stands, since when, and who let it answer requests."""
+
+GATE_EVIDENCE, ROLLOUT_EVIDENCE = "gate_evidence", "rollout_evidence"
+"""Tags: where among the artifacts of its run the newest evidence is; the older stays beside it."""
 
 WAITING, SERVED, ROLLED_BACK = "waiting for approval", "served", "rolled back"
 
@@ -55,12 +66,10 @@ def initialise(tracking_uri: str, experiment: str, cache: Path, artifact_root: s
     Call it once before several processes use a fresh database: MLflow's migrations must not race, so they run under
     a file lock here. `artifact_root` is where a new experiment keeps its artifacts.
     """
-    from mlflow import MlflowClient
-
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / "initialise.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        client = MlflowClient(tracking_uri)
+        client = mlflow_client(tracking_uri)
         if client.get_experiment_by_name(experiment) is None:
             client.create_experiment(experiment, artifact_location=artifact_root)
 
@@ -92,16 +101,16 @@ class Registry:
         return self._version(newest) if newest else None
 
     def champion(self, model: str) -> Version | None:
-        """The version with the alias `champion`; None when there is none. Other failures raise RegistryError."""
+        """The version that became the champion last; None when none did. Raises RegistryError when nobody can tell."""
         from mlflow.exceptions import MlflowException
 
         try:
-            return self._version(self._client.get_model_version_by_alias(model, CHAMPION))
+            found = self._client.search_model_versions(f"name='{model}'")
         except MlflowException as error:
-            # no such model: RESOURCE_DOES_NOT_EXIST; no such alias: INVALID_PARAMETER_VALUE on some stores
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST" or "alias" in error.message.lower():
-                return None
             raise RegistryError(f"the registry cannot say who is champion of {model}: {error.message}") from error
+        crowned = [item for item in found if CHAMPION_SINCE in item.tags]
+        newest = max(crowned, key=lambda item: item.tags[CHAMPION_SINCE], default=None)
+        return self._version(newest) if newest else None
 
     def record_gate(self, model: str, version: str, decision: Decision) -> None:
         """Write the gate's decision on the version and its evidence among its run's artifacts."""
@@ -110,11 +119,10 @@ class Registry:
             raise GateError(
                 f"the evidence is about version {decision.evidence.challenger_version} of {model}, not {version}"
             )
-        self._before_change()
-        self._client.log_text(found.run_id, json.dumps(asdict(decision), indent=1), f"gate/version-{version}.json")
         self._tag(
             found,
             {
+                GATE_EVIDENCE: self._log(found, "gate", asdict(decision)),
                 GATE_CHAMPION: decision.evidence.champion_version or "none",
                 GATE_REASONS: "; ".join(decision.reasons),
                 GATE: decision.verdict,
@@ -131,9 +139,8 @@ class Registry:
     def record_rollout(self, model: str, version: str, state: str, document: dict[str, Any]) -> None:
         """Write down how the roll-out of a version stands, and its evidence among its run's artifacts."""
         found = self.get(model, version)
-        self._before_change()
-        self._client.log_text(found.run_id, json.dumps(document, indent=1), f"rollout/version-{version}.json")
-        self._tag(found, {ROLLOUT: state, ROLLOUT_AT: _now()})
+        evidence = self._log(found, "rollout", document)
+        self._tag(found, {ROLLOUT_EVIDENCE: evidence, ROLLOUT: state, ROLLOUT_AT: _now()})
 
     def approve_rollout(self, model: str, version: str, person: str) -> None:
         """A person's word that a version may answer requests; raises GateError unless its roll-out waits for it."""
@@ -150,7 +157,7 @@ class Registry:
         found, champion = self.get(model, version), self.champion(model)
         self._tag(found, {GATE_REASONS: f"rolled back: {why}", GATE: ROLLED_BACK})
         if champion and champion.version == version:
-            self._client.set_registered_model_alias(model, CHAMPION, self.get(model, to).version)
+            self._crown(self.get(model, to), champion)
 
     def promote(self, model: str, version: str) -> Version:
         """Make the version the champion; doing it again changes nothing.
@@ -170,9 +177,7 @@ class Registry:
                 f"but the champion is {present} now: run the gate again"
             )
         self._tag(found, {"previous_champion": present, "promoted_at": _now()})
-        self._client.set_registered_model_alias(
-            model, CHAMPION, version
-        )  # last: a kill before it leaves no half champion
+        self._crown(found, champion)  # last: a kill before it leaves no half champion
         return self.get(model, version)
 
     def serving_directory(self, model: str, version: str) -> Path:
@@ -209,6 +214,25 @@ class Registry:
             except (MlflowException, OSError) as error:
                 raise RegistryError(f"{model} version {version} has no {REPORT_PATH} to read: {error}") from error
         return report["estimator"], report["parameters"]
+
+    def _crown(self, version: Version, before: Version | None) -> None:
+        """Make a version the champion, later than the one `before`, whatever the clocks of the two processes say."""
+        from mlflow.exceptions import MlflowException
+
+        with suppress(MlflowException):  # Azure ML has no aliases; nothing here reads one
+            self._client.set_registered_model_alias(version.model, CHAMPION, version.version)
+        since = datetime.now(UTC)
+        if before:
+            since = max(since, datetime.fromisoformat(before.tags[CHAMPION_SINCE]) + timedelta(microseconds=1))
+        self._tag(version, {CHAMPION_SINCE: since.isoformat(timespec="microseconds")})
+
+    def _log(self, version: Version, kind: str, document: dict[str, Any]) -> str:
+        """Keep evidence about a version among its run's artifacts, under a name of its own; where it is."""
+        self._before_change()
+        now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+        path = f"{kind}/version-{version.version}-{now}.json"
+        self._client.log_text(version.run_id, json.dumps(document, indent=1), path)
+        return path
 
     def _tag(self, version: Version, tags: dict[str, str]) -> None:
         self._before_change()

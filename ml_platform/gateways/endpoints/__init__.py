@@ -1,5 +1,7 @@
-"""Creates, probes and removes real-time endpoints: one protocol, and the host on this machine."""
+"""Creates, probes and removes real-time endpoints: one protocol, on this machine or managed by Azure ML."""
 
+from ml_platform.gateways.endpoints.azureml import AzureEndpoints
+from ml_platform.gateways.endpoints.azureml_deployment import Hosting
 from ml_platform.gateways.endpoints.client import Prediction, Scores, ScoringClient
 from ml_platform.gateways.endpoints.local import LocalEndpoints
 from ml_platform.gateways.endpoints.probe import probe
@@ -8,11 +10,13 @@ from ml_platform.scoring.measures import Counts
 from ml_platform.scoring.state import Deployment, EndpointDeclaration, Keys
 
 __all__ = [
+    "AzureEndpoints",
     "Counts",
     "Deployment",
     "EndpointDeclaration",
     "EndpointState",
     "Endpoints",
+    "Hosting",
     "Keys",
     "LocalEndpoints",
     "Prediction",

@@ -105,7 +105,11 @@ class LocalEndpoints:
         with self._locked(name):
             if directory.is_dir():
                 stop_host(directory, STOP_SECONDS)
-                shutil.rmtree(directory)
+                # Out of the way first: workers that have outlived a killed host still tell what they counted.
+                deleted = self._root / f".{name}.deleted"
+                shutil.rmtree(deleted, ignore_errors=True)
+                directory.rename(deleted)
+                shutil.rmtree(deleted)
 
     def keys(self, name: str) -> Keys:
         """See Endpoints.keys."""

@@ -42,10 +42,14 @@ Context = dg.AssetExecutionContext | dg.AssetCheckExecutionContext
 NO_WORD = "it was killed or ended without a word; its output stands in this step's stderr"
 
 
-def report_of(program: Program, invocation: dg.PipesClientCompletedInvocation) -> dict:
-    """The report of a program that ended well; raises JobError when there is not exactly one."""
+def report_of(program: Program, invocation: dg.PipesClientCompletedInvocation, may_restart: bool = False) -> dict:
+    """The report of a program that ended well; raises JobError when there is not exactly one.
+
+    Where a program `may_restart`, having been preempted, what it reported last counts.
+    """
     # A program that never opened Pipes exits 0 as well: only its report proves that it ran to the end.
     reports = [message[REPORT_KEY] for message in invocation.get_custom_messages() if REPORT_KEY in message]
+    reports = reports[-1:] if may_restart else reports
     if len(reports) != 1:
         raise JobError(f"{program.value} ended with {len(reports)} reports instead of one: nothing is recorded")
     return reports[0]

@@ -22,6 +22,9 @@ class Program(Enum):
     COMPARE = "ml_platform.training.compare"
 
 
+WITHOUT_SPARK = frozenset({Program.TRAIN, Program.COMPARE})
+
+
 class Jobs(Protocol):
     """Runs a program to its end and returns what it reported."""
 

@@ -13,12 +13,9 @@ from dagster._core.errors import DagsterExecutionInterruptedError
 from dbx_jobs.contract import to_dict
 from ml_platform.errors import JobError
 from ml_platform.gateways.jobs.invocation import NO_WORD, Context, reason_of, report_of
-from ml_platform.gateways.jobs.protocol import Program
+from ml_platform.gateways.jobs.protocol import WITHOUT_SPARK, Program
 from ml_platform.gateways.jobs.subprocess import SubprocessJobs
 from ml_platform.gateways.jobs.worker import Worker, WorkerEnded
-
-ALONE = frozenset({Program.TRAIN, Program.COMPARE})
-"""Programs without Spark: they stay processes of their own."""
 
 SHARE = 350
 """Programs that one worker runs: Sail keeps some megabytes of each, so that it would grow to several GiB in a year."""
@@ -65,7 +62,7 @@ class WarmJobs:
 
     def run(self, context: Context, program: Program, request: Any) -> dict:
         """See `Jobs.run`."""
-        if program in ALONE:
+        if program in WITHOUT_SPARK:  # they stay processes of their own
             return self._alone.run(context, program, request)
         opened = dg.open_pipes_session(
             context=context.op_execution_context,
