@@ -14,6 +14,7 @@ from ml_platform.runs import materialise
 from ml_platform.services import prepare_home
 from ml_platform.settings import Settings
 from ml_platform.stages.serving import rollout_of, tell_rolled_back
+from ml_platform.training.mlflow_store import mlflow_client
 
 
 def approve_waiting(console: Console, product: str, person: str) -> None:
@@ -48,6 +49,5 @@ def go_back(product: str, person: str) -> str:
 
 
 def _registry(settings: Settings) -> Registry:
-    from mlflow import MlflowClient
 
-    return Registry(MlflowClient(settings.mlflow_tracking_uri), settings.home / "models")
+    return Registry(mlflow_client(settings.mlflow_tracking_uri), settings.home / "models")

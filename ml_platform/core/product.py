@@ -177,6 +177,10 @@ class ModelSpec(Spec):
     parameters: dict[str, Any] = Field(default_factory=dict, description="Fixed parameters of the estimator.")
     search_space: dict[str, Dimension] = Field(default_factory=dict)
     trials: int = Field(default=10, ge=0, le=1000)
+    search: Literal["process", "sweep"] = Field(
+        default="process",
+        description="sweep: as a sweep job where models are trained in Azure ML, several at once; else one by one.",
+    )
     seed: int = 0
     window_days: int | None = Field(
         default=None, ge=14, description="Length of the training window; absent: all history."
@@ -209,7 +213,7 @@ class RolloutSpec(Spec):
         default=0.01, ge=0, le=1, description="Share of its requests that it may fail beyond what the old one fails."
     )
     max_latency_ratio: float = Field(
-        default=3, ge=1, description="How many times the old one's time (nine of ten requests) it may take."
+        default=3, ge=1, description="How many times the old one's processor time (nine of ten requests) it may take."
     )
     max_prediction_shift: float = Field(
         default=0.1, gt=0, le=1, description="How far its mean prediction may be from the old one's."

@@ -7,8 +7,8 @@ from ml_platform.core.product import RolloutSpec
 
 @dataclass(frozen=True)
 class Seen:
-    """What a deployment did in a stage: requests, those that its model failed, the time (seconds) that nine of ten
-    requests stayed below, and the mean and the standard deviation of its predictions.
+    """What a deployment did in a stage: requests, those that its model failed, the processor time (seconds) that nine
+    of ten requests stayed below, and the mean and the standard deviation of its predictions.
     """
 
     requests: int
@@ -56,8 +56,8 @@ def _compared(new: Seen, old: Seen, policy: RolloutSpec) -> list[str]:
     reasons = []
     if new.seconds > policy.max_latency_ratio * old.seconds:
         reasons.append(
-            f"nine of ten requests took up to {_ms(new)}, more than {policy.max_latency_ratio:g} times the {_ms(old)} "
-            "of the old deployment"
+            f"nine of ten requests took up to {_ms(new)} of the processor, more than {policy.max_latency_ratio:g} "
+            f"times the {_ms(old)} of the old deployment"
         )
     if abs(new.mean - old.mean) > policy.max_prediction_shift:
         reasons.append(

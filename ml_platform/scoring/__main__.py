@@ -1,4 +1,4 @@
-"""Serves one endpoint directory: python -m ml_platform.scoring DIRECTORY."""
+"""Serves one endpoint directory: python -m ml_platform.scoring DIRECTORY; or, in a container, one deployment."""
 
 import argparse
 import logging
@@ -6,6 +6,7 @@ import os
 import resource
 from pathlib import Path
 
+from ml_platform.scoring.container import contain
 from ml_platform.scoring.listener import inherited, listen
 from ml_platform.scoring.master import Master
 from ml_platform.scoring.state import LOCK_FILE, exclusive
@@ -16,18 +17,26 @@ from ml_platform.scoring.worker import serve
 def main() -> None:
     """Parse the command line and serve until SIGTERM, which lets requests end and writes out the inference log."""
     parser = argparse.ArgumentParser(prog="python -m ml_platform.scoring", description=__doc__)
-    parser.add_argument("directory", type=Path, help="the endpoint's directory, with declared.json and keys.json")
+    parser.add_argument("directory", type=Path, nargs="?", help="of the endpoint, with declared.json and keys.json")
     parser.add_argument("--listener", type=int, help="descriptor of a socket that listens already")
     parser.add_argument("--worker", type=int, metavar="PLACE", help="be that worker of the host that started this")
+    parser.add_argument("--container", action="store_true", help="serve what the environment declares, without keys")
     arguments = parser.parse_args()
-    directory: Path = arguments.directory
+    directory: Path | None = arguments.directory
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s")
+    # Each call to the lake, at this level.
+    logging.getLogger("azure").setLevel(logging.WARNING)
     _open_many_files()
-    if arguments.worker is not None:
-        serve(directory, inherited(arguments.listener), arguments.worker)
+    if arguments.worker is not None and directory:
+        serve(directory, inherited(arguments.listener), arguments.worker, arguments.container)
         return
     # Traces that cannot be made end the host now, not each of its workers again and again.
     exporters()
+    if arguments.container:
+        contain(os.environ)
+        return
+    if directory is None:
+        parser.error("name the endpoint's directory")
     # Whoever only asks whether the lock is held holds it for an instant, hence the patience.
     with exclusive(directory / LOCK_FILE, seconds=2) as lock:
         os.ftruncate(lock, 0)

@@ -147,14 +147,17 @@ class ScoringApp:
 
     def _answer(self, asked: _Asked, outcome: Outcome) -> Answer:
         serving, measures = asked.serving, self._host.measures
+        # A mirrored request is as its caller sent it: unlike one that somebody pins to the shadow.
+        role = "shadow" if self._host.shadow and not asked.pinned else "live"
         if isinstance(outcome, Exception):
-            measures.of("live", serving.counted_as).failure()
+            measures.of(role, serving.counted_as).failure()
             raise Refusal(422, str(outcome)) if isinstance(outcome, NoProbability) else outcome
         probabilities, correlation_id = outcome.probabilities, asked.ids[0][1].decode("latin-1")
         body = serving.answer(correlation_id, probabilities)
         if not asked.probe:
-            self._host.log.write(Exchange(serving, asked.time, correlation_id, asked.records, probabilities))
-            measures.of("live", serving.counted_as).scored(outcome.seconds, probabilities)
+            if role == "live":
+                self._host.log.write(Exchange(serving, asked.time, correlation_id, asked.records, probabilities))
+            measures.of(role, serving.counted_as).scored(outcome.seconds, probabilities)
             if not asked.pinned and (shadow := self._host.routes.shadow(serving)):
                 self._mirror.score(shadow, asked.body, asked.time)
         return _json(200, body, [*asked.ids, serving.header])

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from ml_platform.scoring.inference_log import InferenceLog
-from ml_platform.scoring.keys import KeyRing
+from ml_platform.scoring.keys import KeyRing, Opener
 from ml_platform.scoring.measures import Measures
 from ml_platform.scoring.routing import Routes
 from ml_platform.scoring.serving import ModelRefused, Serving, load_serving
@@ -21,6 +21,7 @@ from ml_platform.scoring.state import (
     Declared,
     Deployment,
     Observed,
+    Role,
     fingerprint,
     read_state,
     write_state,
@@ -36,10 +37,12 @@ class Host:
 
     `routes` is replaced as a whole, on the event loop: a request takes its deployment once and ends with the model that
     it began with. `online` says whether one of them completes what it is asked. `underway` are the tasks of requests
-    that have not been answered.
+    that have not been answered. As `shadow` it is asked what another deployment answers: that is counted, not logged.
     """
 
-    def __init__(self, directory: Path, place: int = 0) -> None:
+    def __init__(
+        self, directory: Path, place: int = 0, keys: Opener | None = None, log: InferenceLog | None = None
+    ) -> None:
         self.routes = Routes({}, {}, {})
         self.online = False
         self.replay_clock = False
@@ -47,8 +50,9 @@ class Host:
         self.most_bytes = 0
         self.reason = "no model has been loaded yet"
         self.underway: set[Any] = set()
-        self.keys = KeyRing(directory / KEYS_FILE)
-        self.log = InferenceLog()
+        self.shadow = False
+        self.keys = keys or KeyRing(directory / KEYS_FILE)
+        self.log = log or InferenceLog()
         self.measures = Measures()
         self.directory = directory
         self._observed = directory / WORKERS_FOLDER / f"{place}.json"
@@ -119,8 +123,16 @@ class Host:
         self.replay_clock, self.most_at_once = endpoint.replay_clock, endpoint.max_concurrent_requests
         self.most_bytes = endpoint.max_worker_mib * 2**20
         self.reason = "; ".join(refused.values())
+        self._take(declared.role)
         logger.info("generation %d: %s with traffic %s", declared.generation, list(ready), endpoint.traffic)
         return refused
+
+    def _take(self, role: Role) -> None:
+        """What was answered before the role was known is logged or not by the role that it turns out to be."""
+        self.shadow = role == "shadow"
+        if self.shadow and self.log.held:
+            self.log.forget()
+        self.log.held = role == "unknown"
 
 
 def _write(path: Path, state: msgspec.Struct) -> None:

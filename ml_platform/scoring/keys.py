@@ -3,12 +3,36 @@
 import hmac
 import logging
 from pathlib import Path
+from typing import Protocol
 
 from ml_platform.scoring.state import Keys, fingerprint, read_state
 
 _SCHEME = b"Bearer "
 
 logger = logging.getLogger(__name__)
+
+
+class Opener(Protocol):
+    """Says who may ask."""
+
+    def refresh(self) -> None:
+        """Take over what has changed."""
+        ...
+
+    def opens(self, authorization: bytes) -> bool:
+        """Whether a request with that value of its Authorization header may be answered."""
+        ...
+
+
+class Unlocked:
+    """Lets everybody ask: behind a front end that has checked the keys."""
+
+    def refresh(self) -> None:
+        """See Opener.refresh."""
+
+    def opens(self, authorization: bytes) -> bool:
+        """See Opener.opens."""
+        return True
 
 
 class KeyRing:

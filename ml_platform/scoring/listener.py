@@ -21,24 +21,29 @@ def listen(directory: Path) -> socket.socket:
     if declared is None:
         raise SystemExit(f"{directory / DECLARED_FILE} is missing: nothing is declared to serve")
     port = declared.endpoint.port or (observed.port if observed else 0)
+    return listen_at(ADDRESS, port)
+
+
+def listen_at(address: str, port: int) -> socket.socket:
+    """Listen on a port of this machine; raises SystemExit when it cannot be had."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    _bind(listener, port)
+    _bind(listener, address, port)
     listener.listen(WAITING_CONNECTIONS)
     return listener
 
 
-def _bind(listener: socket.socket, port: int) -> None:
+def _bind(listener: socket.socket, address: str, port: int) -> None:
     """Take the port. The workers of a host that was killed may still have it, and are about to end."""
     deadline = time.monotonic() + BIND_SECONDS
     while True:
         try:
-            listener.bind((ADDRESS, port))
+            listener.bind((address, port))
             return
         except OSError as error:
             if time.monotonic() > deadline:
                 raise SystemExit(
-                    f"port {port} of {ADDRESS} cannot be had: {error}; declare another or free it"
+                    f"port {port} of {address} cannot be had: {error}; declare another or free it"
                 ) from error
         time.sleep(0.05)
 

@@ -32,13 +32,14 @@ logger = logging.getLogger(__name__)
 class _Place:
     """A worker's place and the process that has it."""
 
-    def __init__(self, directory: Path, listener: socket.socket, number: int) -> None:
+    def __init__(self, directory: Path, listener: socket.socket, number: int, contained: bool) -> None:
         self.number = number
+        self._contained = contained
         self._directory, self._listener = directory, listener
         self._start()
 
     def _start(self) -> None:
-        self.process = start_worker(self._directory, self._listener, self.number)
+        self.process = start_worker(self._directory, self._listener, self.number, self._contained)
         self._started_at = time.monotonic()
 
     def keep(self) -> None:
@@ -68,25 +69,30 @@ class _Place:
 
 
 class Master:
-    """Keeps the workers of `directory` on the socket `listener`; the caller holds the endpoint's lock."""
+    """Keeps the workers of `directory` on the socket `listener`; the caller holds the endpoint's lock.
 
-    def __init__(self, directory: Path, listener: socket.socket) -> None:
-        self._directory, self._listener = directory, listener
+    `contained` workers answer without a key. `ended` may be set to end them.
+    """
+
+    def __init__(self, directory: Path, listener: socket.socket, contained: bool = False) -> None:
+        self._directory, self._listener, self._contained = directory, listener, contained
         self._places: list[_Place] = []
-        self._ended = Event()
+        self.ended = Event()
         self._told: Observed | None = None
 
     def run(self) -> None:
         """Keep the workers until SIGTERM or SIGINT, then let them drain."""
         for name in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(name, lambda *_: self._ended.set())
+            signal.signal(name, lambda *_: self.ended.set())
         # What the workers of a host that is gone have counted and observed says nothing about this one's.
         for folder in (MEASURES_FOLDER, WORKERS_FOLDER):
             shutil.rmtree(self._directory / folder, ignore_errors=True)
         try:
-            while not self._ended.wait(LOOK_SECONDS):
+            while not self.ended.wait(LOOK_SECONDS):
                 self._look()
         finally:
+            # From here on nobody may wait at the socket for workers that leave it.
+            self._listener.close()
             for place in self._places:
                 place.end()
             for place in self._places:
@@ -97,7 +103,7 @@ class Master:
             declared = read_state(self._directory / DECLARED_FILE, Declared)
             if declared is None:
                 # The endpoint was deleted, perhaps while the host before this one had just died.
-                self._ended.set()
+                self.ended.set()
                 return
             self._keep(declared.endpoint.workers)
             self._tell()
@@ -108,7 +114,7 @@ class Master:
         for place in self._places:
             place.keep()
         while len(self._places) < count:
-            self._places.append(_Place(self._directory, self._listener, len(self._places)))
+            self._places.append(_Place(self._directory, self._listener, len(self._places), self._contained))
         if len(self._places) > count:
             *self._places, extra = self._places
             extra.end()

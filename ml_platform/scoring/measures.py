@@ -16,7 +16,7 @@ from ml_platform.scoring.state import MEASURES_FOLDER, read_state
 __all__ = ["BINS", "CONTENT_TYPE", "SECONDS", "Counts", "Measures", "exposition", "measured", "total"]
 
 SECONDS = tuple(1e-5 * 1.5**step for step in range(36))
-"""Upper bounds (seconds) of the histogram of the time that a request takes: 10 us to 15 s."""
+"""Upper bounds (seconds) of the histogram of the processor time of a request: 10 us to 15 s."""
 BINS = 20
 """Of equal width, over the predictions from 0 to 1."""
 
@@ -24,7 +24,8 @@ BINS = 20
 class Counts(msgspec.Struct):
     """What one deployment of one model version did. `seconds` [37] and `predictions` [20] are histograms.
 
-    The time of a request is how long the model had its records, alone or with those that came at the same time.
+    The time of a request is what the model took of the processor for its records, alone or with those that came at the
+    same time: not how long it had them, which on a busy machine tells more of its neighbours.
     """
 
     requests: int = 0
@@ -150,7 +151,7 @@ class _Collector:
         labels = ["deployment", "model_version", "role"]
         failed = CounterMetricFamily("scoring_failures", "Requests that a model failed", labels=labels)
         seconds = HistogramMetricFamily(
-            "scoring_seconds", "How long the model had the records of a request", labels=labels
+            "scoring_processor_seconds", "Processor time of the model for a request", labels=labels
         )
         values = HistogramMetricFamily("scoring_prediction", "Probabilities that were predicted", labels=labels)
         for role, counts in (("live", self._measures.live), ("shadow", self._measures.shadow)):

@@ -42,7 +42,6 @@ class Mirror:
                 # On the loop, to which the store belongs.
                 completed = serving.online.complete(records, at, Measures())
                 records = asyncio.run_coroutine_threadsafe(completed, loop).result(COMPLETED_WITHIN)
-            # Of the processor: it also waits for its turn beside the event loop, for which the model can do nothing.
             began = thread_time()
             probabilities = serving.score(records)
         except Exception as error:

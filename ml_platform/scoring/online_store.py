@@ -1,13 +1,13 @@
 """Reads online stores: a SQLite file on this machine (file://) or a hash in Redis (redis://, rediss://)."""
 
-import os
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
-from dbx_jobs.online_contract import PASSWORD_VARIABLE, redis_key
+from dbx_jobs.online_contract import redis_key
+from dbx_jobs.redis_login import log_in_again, login_of
 
 TIMEOUT_SECONDS = 0.5
 
@@ -31,7 +31,7 @@ def open_store(uri: str, product: str) -> OnlineStore:
         return SqliteStore(Path(unquote(parts.path), f"{product}.db"))
     if parts.scheme in ("redis", "rediss"):
         return RedisStore(uri, product)
-    raise ValueError(f"the online store {uri!r} is neither file:// nor redis:// nor rediss://")
+    raise ValueError(f"the online store {uri!r} is neither file:// (SQLite, on a disk) nor redis:// nor rediss://")
 
 
 class SqliteStore:
@@ -75,11 +75,12 @@ class RedisStore:
 
         self._redis = Redis.from_url(
             uri,
-            password=os.environ.get(PASSWORD_VARIABLE),
+            **login_of(uri),
             decode_responses=True,
             socket_timeout=TIMEOUT_SECONDS,
             socket_connect_timeout=TIMEOUT_SECONDS,
         )
+        log_in_again(self._redis)
         self._key, self._place = redis_key(product), urlsplit(uri).hostname
 
     async def get(self, names: Sequence[str]) -> list[str | None]:

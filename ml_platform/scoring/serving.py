@@ -4,7 +4,6 @@ from collections.abc import Callable
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import msgspec
 import numpy as np
@@ -12,6 +11,7 @@ import onnxruntime.capi.onnxruntime_pybind11_state as ort_errors
 from msgspec.structs import astuple
 
 from ml_platform.scoring.encoding import Encoder, Signature
+from ml_platform.scoring.folders import open_folder
 from ml_platform.scoring.headers import DEPLOYMENT_HEADER
 from ml_platform.scoring.inference_log import event_types
 from ml_platform.scoring.online import OnlineFeatures
@@ -62,7 +62,7 @@ class Serving:
         self.reader = RecordReader(asked)
         self.output_row = _output_row(self.model.signature.output, self.key_columns, record)
         """The row of the log of a probability and its record: the probability with the record's key."""
-        self.log_folder = local_path(declared.inference_log) / endpoint.name / deployment.name
+        self.log_folder = open_folder(f"{declared.inference_log}/{endpoint.name}/{deployment.name}")
         self.event_types = event_types(endpoint.name, deployment)
         self.openapi = openapi_document(endpoint.name, deployment, self.model.signature, asked)
         self.header = (DEPLOYMENT_HEADER.encode(), deployment.name.encode())
@@ -145,11 +145,3 @@ def _is_row_by_row(model: ServingModel) -> bool:
 
 def _in_batches(model: ServingModel, rows: np.ndarray, size: int) -> np.ndarray:
     return np.concatenate([model.score_matrix(rows[start : start + size]) for start in range(0, len(rows), size)])
-
-
-def local_path(location: str) -> Path:
-    """The directory that a path or a file:// URI names; raises ValueError for any other scheme."""
-    parts = urlsplit(location)
-    if parts.scheme not in ("", "file"):
-        raise ValueError(f"the inference log {location!r} is neither a directory nor a file:// URI")
-    return Path(unquote(parts.path)) if parts.scheme else Path(location)

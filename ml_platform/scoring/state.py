@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -23,6 +23,9 @@ MEASURES_FOLDER = "measures"
 """What each worker has counted since the host began, by its pid."""
 
 T = TypeVar("T")
+
+Role = Literal["serving", "shadow", "unknown"]
+"""Whether callers get the answers, which are logged then, or nobody does: where another program routes the requests."""
 
 
 class Deployment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -99,11 +102,12 @@ class EndpointDeclaration(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
 
 
 class Declared(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """declared.json: a declaration, the modelDataCollector folder (path or file:// URI) and a number that grows."""
+    """declared.json: a declaration, the modelDataCollector folder (path, file:// or abfss:// URI), a growing number."""
 
     generation: int
     endpoint: EndpointDeclaration
     inference_log: str
+    role: Role = "serving"
 
 
 class Observed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

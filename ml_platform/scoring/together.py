@@ -3,7 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable
-from time import perf_counter
+from time import thread_time
 
 import msgspec
 
@@ -12,7 +12,7 @@ from ml_platform.scoring.serving import Serving
 
 
 class Scored(msgspec.Struct):
-    """Probabilities [n] of the records of a request, and how long (seconds) the model had them."""
+    """Probabilities [n] of the records of a request, and the processor time (seconds) that the model took."""
 
     probabilities: list[float]
     seconds: float
@@ -57,7 +57,7 @@ class Together:
 
 
 def _score(serving: Serving, group: list[_Waiting]) -> None:
-    began = perf_counter()
+    began = thread_time()
     try:
         found = serving.score([record for each in group for record in each.records])
     except Exception as error:
@@ -68,7 +68,7 @@ def _score(serving: Serving, group: list[_Waiting]) -> None:
         for each in group:
             _score(serving, [each])
         return
-    seconds, start = perf_counter() - began, 0
+    seconds, start = thread_time() - began, 0
     for each in group:
         end = start + len(each.records)
         each.then(Scored(found[start:end], seconds))

@@ -15,12 +15,16 @@ import uvicorn
 
 from ml_platform.scoring.app import create_app
 from ml_platform.scoring.host import POLL_SECONDS, Host
+from ml_platform.scoring.inference_log import InferenceLog
+from ml_platform.scoring.keys import Unlocked
 from ml_platform.scoring.protocol import Protocol
 from ml_platform.scoring.state import DECLARED_FILE
 from ml_platform.scoring.tracing import traced
 
 DRAIN_SECONDS = 10
 KEEP_ALIVE_SECONDS = 75
+CONTAINER_FLUSH_SECONDS = 1.0
+"""An append blob takes 50,000 blocks: as many seconds, where the log has a file an hour."""
 STACK: dict[str, Any] = {
     "http": Protocol,
     "loop": "uvloop",
@@ -35,10 +39,13 @@ STACK: dict[str, Any] = {
 logger = logging.getLogger(__name__)
 
 
-def serve(directory: Path, listener: socket.socket, place: int) -> None:
-    """Serve `directory` until SIGTERM, or until the process that keeps the workers has died."""
-    host, master = Host(directory, place), os.getppid()
-    app = create_app(host, also=lambda: _look_after(host, master, listener))
+def serve(directory: Path, listener: socket.socket, place: int, contained: bool = False) -> None:
+    """Serve `directory` until SIGTERM, or until the process that keeps the workers has died.
+
+    `contained` says that a front end has checked the keys, and that a container ends with its master.
+    """
+    host, master = _contained_host(directory, place) if contained else Host(directory, place), os.getppid()
+    app = create_app(host, also=lambda: _look_after(host, master, listener, contained))
     config = uvicorn.Config(
         traced(app, service=directory.name),
         **STACK,
@@ -51,7 +58,11 @@ def serve(directory: Path, listener: socket.socket, place: int) -> None:
     server.run(sockets=[listener])
 
 
-async def _look_after(host: Host, master: int, listener: socket.socket) -> None:
+def _contained_host(directory: Path, place: int) -> Host:
+    return Host(directory, place, Unlocked(), InferenceLog(CONTAINER_FLUSH_SECONDS))
+
+
+async def _look_after(host: Host, master: int, listener: socket.socket, contained: bool) -> None:
     """End, with grace, when the process that keeps the workers has died or this one takes more memory than it may.
 
     When the master dies, each worker starts another on the same socket first, and callers that connect meanwhile wait
@@ -61,7 +72,7 @@ async def _look_after(host: Host, master: int, listener: socket.socket) -> None:
         await asyncio.sleep(POLL_SECONDS)
     if os.getppid() != master:
         logger.error("the process that keeps the workers has died")
-        if (host.directory / DECLARED_FILE).exists():
+        if not contained and (host.directory / DECLARED_FILE).exists():
             start_master(host.directory, listener)
     os.kill(os.getpid(), signal.SIGTERM)
 
@@ -80,8 +91,10 @@ def start_master(directory: Path, listener: socket.socket) -> None:
     subprocess.Popen(command, pass_fds=[number], start_new_session=True)
 
 
-def start_worker(directory: Path, listener: socket.socket, place: int) -> "subprocess.Popen[bytes]":
+def start_worker(
+    directory: Path, listener: socket.socket, place: int, contained: bool = False
+) -> "subprocess.Popen[bytes]":
     """Start the worker of that place."""
     number = listener.fileno()
-    command = [sys.executable, "-m", "ml_platform.scoring", str(directory)]
+    command = [sys.executable, "-m", "ml_platform.scoring", str(directory), *(["--container"] if contained else [])]
     return subprocess.Popen([*command, "--listener", str(number), "--worker", str(place)], pass_fds=[number])
