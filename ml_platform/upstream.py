@@ -5,12 +5,12 @@ from datetime import date, timedelta
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from urllib.parse import urlparse
-from urllib.request import url2pathname
 
 import pandas as pd
 
 from ml_platform.errors import LakeError
+from ml_platform.gateways.lake import Files, files_at
+from ml_platform.gateways.lake.lake import LANDING
 
 SNAPSHOTS = ("planes", "airports", "airlines")
 DAILY = ("flights", "weather")
@@ -43,34 +43,34 @@ def land(lake_uri: str, start: date, end: date, progress: Callable[[str], None] 
 
     A day on which a source has no rows gets a file with nothing but its header, as a daily export would leave it.
     """
-    landing = local_path(lake_uri) / "landing"
-    count = 0
+    files, count = files_at(lake_uri), 0
     for path, rows in _files(start, end):
-        _write(landing / path, rows)
-        progress(str(path))
+        _write(files, path, _csv(rows))
+        progress(path)
         count += 1
     return count
 
 
 def land_missing(lake_uri: str, start: date, end: date) -> int:
     """As `land`, but only the files that are not there yet: a replay that goes on changes nothing that it landed."""
-    landing = local_path(lake_uri) / "landing"
-    missing = [(path, rows) for path, rows in _files(start, end) if not (landing / path).exists()]
+    files = files_at(lake_uri)
+    there = {file.path for file in files.listed(LANDING)}
+    missing = [(path, rows) for path, rows in _files(start, end) if f"{LANDING}/{path}" not in there]
     for path, rows in missing:
-        _write(landing / path, rows)
+        _write(files, path, _csv(rows))
     return len(missing)
 
 
-def _files(start: date, end: date) -> Iterator[tuple[Path, pd.DataFrame]]:
+def _files(start: date, end: date) -> Iterator[tuple[str, pd.DataFrame]]:
     for source in SNAPSHOTS:
-        yield Path(source, f"{source}.csv"), landed(source)
+        yield f"{source}/{source}.csv", landed(source)
     for source in DAILY:
         by_day = _by_day(source)
         nothing = next(iter(by_day.values())).head(0)
         for n in range((end - start).days + 1):
             day = start + timedelta(days=n)
             group = by_day.get((day.year, day.month, day.day), nothing)
-            yield Path(source, day.isoformat(), f"{source}.csv"), group
+            yield f"{source}/{day}/{source}.csv", group
 
 
 @cache
@@ -78,42 +78,25 @@ def _by_day(source: str) -> dict[Hashable, pd.DataFrame]:
     return {key: group for key, group in landed(source).groupby(["year", "month", "dayofmonth"])}
 
 
-def _write(path: Path, rows: pd.DataFrame) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Renamed into place: whoever looks at the landing folder sees a whole file or none.
-    unfinished = path.with_name(f".{path.name}.part")
-    rows.to_csv(unfinished, index=False)
-    if path.exists() and path.read_bytes() == unfinished.read_bytes():
-        unfinished.unlink()  # landed already: what lies there has not changed
-    else:
-        unfinished.replace(path)
+def _csv(rows: pd.DataFrame) -> bytes:
+    return rows.to_csv(index=False).encode()
 
 
-def local_path(uri: str) -> Path:
-    """The folder behind a file:// URI; raises LakeError for any other."""
-    parsed = urlparse(uri)
-    if parsed.scheme != "file":
-        raise LakeError(
-            f"Landing writes to a lake on this machine only; the lake is {uri}. Set ML_PLATFORM_LAKE_URI to file://..."
-        )
-    return Path(url2pathname(parsed.path))
+def _write(files: Files, path: str, content: bytes) -> None:
+    # What landed already is left alone: what lies there has not changed.
+    if files.read(f"{LANDING}/{path}") != content:
+        files.write(f"{LANDING}/{path}", content)
 
 
-def correct(lake_uri: str, day: date, minutes: int = 40, rows: int = 60) -> Path:
+def correct(lake_uri: str, day: date, minutes: int = 40, rows: int = 60) -> None:
     """Land the flights of a day again as a late correction: `rows` of them arrived so many `minutes` later."""
     flights = _by_day("flights")[day.year, day.month, day.day].copy()
     late = flights["arr_delay"].dropna().index[:rows]
     flights.loc[late, "arr_delay"] += minutes
-    path = Path("flights", day.isoformat(), "flights.csv")
-    _write(local_path(lake_uri) / "landing" / path, flights)
-    return path
+    _write(files_at(lake_uri), f"flights/{day}/flights.csv", _csv(flights))
 
 
-def spoil(lake_uri: str, day: date) -> Path:
+def spoil(lake_uri: str, day: date) -> None:
     """Land a file of flights that broke on its way: half of it, ending within a line."""
-    path = Path("flights", day.isoformat(), "flights.csv")
-    whole = local_path(lake_uri) / "landing" / path
-    _write(whole, _by_day("flights")[day.year, day.month, day.day])
-    content = whole.read_bytes()
-    whole.write_bytes(b"\x1f\x8b" + content[: len(content) // 2])
-    return path
+    content = _csv(_by_day("flights")[day.year, day.month, day.day])
+    _write(files_at(lake_uri), f"flights/{day}/flights.csv", b"\x1f\x8b" + content[: len(content) // 2])

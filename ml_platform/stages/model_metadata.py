@@ -5,15 +5,15 @@ from typing import Any
 import dagster as dg
 
 from ml_platform.core.gate import Decision, Interval
-from ml_platform.training.contract import TrainingReport
+from ml_platform.training.contract import TrainingReport, Trial
 
 
-def candidate_metadata(report: TrainingReport, mlflow_ui: str) -> dict[str, Any]:
+def candidate_metadata(report: TrainingReport, run_page: str) -> dict[str, Any]:
     """Version, metrics with intervals, slices, model card and plots of a training."""
     window = report.parts
     return {
         "version": report.version,
-        "mlflow_run": dg.MetadataValue.url(f"{mlflow_ui}/#/experiments/{report.experiment_id}/runs/{report.run_id}"),
+        "mlflow_run": dg.MetadataValue.url(run_page),
         "card": dg.MetadataValue.md(report.card),
         "plots": _pictures(report.plots),
         **{name: interval.point for name, interval in report.metrics.items()},
@@ -25,6 +25,7 @@ def candidate_metadata(report: TrainingReport, mlflow_ui: str) -> dict[str, Any]
                 for n, p in window.items()
             ]
         ),
+        "trials": _table([_trial(trial) for trial in report.trials]),
         "onnx_parity": report.parity,
         "fingerprint": report.fingerprint,
         "reused": report.reused,
@@ -74,6 +75,21 @@ def decision_metadata(decision: Decision, plots: dict[str, str]) -> dict[str, An
 def _pictures(plots: dict[str, str]) -> dg.MarkdownMetadataValue:
     # All in one entry, since the UI shows an entry of Markdown only on a click.
     return dg.MetadataValue.md("\n\n".join(f"![{name}](data:image/png;base64,{png})" for name, png in plots.items()))
+
+
+def _trial(trial: Trial) -> dict[str, Any]:
+    parameters = ", ".join(f"{name} {_short(value)}" for name, value in trial.parameters.items())
+    return {
+        "trial": trial.number + 1,
+        "value": _rounded(trial.value),
+        "state": trial.state,
+        "parameters": parameters,
+        "run": trial.run_id,
+    }
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _rounded(value: float | None) -> float | None:

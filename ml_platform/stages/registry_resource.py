@@ -9,6 +9,7 @@ import dagster as dg
 
 from ml_platform.gateways.registry import Registry, initialise
 from ml_platform.settings import Settings
+from ml_platform.training.mlflow_store import mlflow_client
 
 EXPERIMENT = "dagster"
 """MLflow experiment of the Dagster runs that change the registry, one MLflow run each."""
@@ -17,16 +18,15 @@ EXPERIMENT = "dagster"
 def registry_resource(settings: Settings) -> dg.ResourceDefinition:
     """Gives a `Registry`; MLflow is imported when a run needs it, not when the location loads."""
 
-    @dg.resource(description="Model versions, aliases and gate decisions in MLflow.")
+    @dg.resource(description="Model versions, the champion and gate decisions in MLflow.")
     def registry(context: dg.InitResourceContext) -> Iterator[Registry]:
-        from mlflow import MlflowClient
 
         cache = settings.home / "models"
-        initialise(settings.mlflow_tracking_uri, EXPERIMENT, cache, settings.mlflow_artifact_uri)
+        initialise(settings.mlflow_tracking_uri, EXPERIMENT, cache, settings.mlflow_artifact_uri or None)
         with ExitStack() as ends:
             # Most runs only ask: those of drift and decisions would leave two MLflow runs a day.
             track = once(lambda: ends.enter_context(_tracked(context, settings)))
-            yield Registry(MlflowClient(settings.mlflow_tracking_uri), cache, before_change=track)
+            yield Registry(mlflow_client(settings.mlflow_tracking_uri), cache, before_change=track)
 
     return registry
 

@@ -193,7 +193,7 @@ class Rollout:
             )
 
     def _back(self, stable: Deployment, new: Deployment, why: str) -> RolledBack:
-        """All requests to the old deployment at once; then the alias, so that nobody brings the new one again."""
+        """All requests to the old deployment at once; then the champion, so that nobody brings the new one again."""
         self._declare([stable], {stable.name: 100})
         self.registry.roll_back(new.model_name, new.model_version, stable.model_version, why)
         self._record(new, ROLLED_BACK, why)

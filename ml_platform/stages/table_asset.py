@@ -11,6 +11,7 @@ from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_AS
 
 from dbx_jobs.contract import CheckReport, Expectation, PartitionReport, Severity, TableReport
 from ml_platform.errors import LakeError
+from ml_platform.gateways.jobs import links
 from ml_platform.stages.attempts import FAILED_CHECKS, REFUSED, WHOLE, Attempt, record
 
 ROWS_FIT, ROWS_ARE_DISTINCT, ROWS_ARE_NEW = "rows_fit", "rows_are_distinct", "rows_are_new"
@@ -67,7 +68,7 @@ def publish(
     if quarantine and ROWS_FIT not in {check.name for check in report.checks}:
         report = replace(report, checks=[*report.checks, *map(rows_fit, report.partitions)])
     failed = _failed_checks(report.checks)
-    shared = _table_metadata(report) | ({"quarantine": quarantine} if quarantine else {})
+    shared = _table_metadata(report) | links(context) | ({"quarantine": quarantine} if quarantine else {})
     for partition in report.partitions:
         entries = {
             **shared,

@@ -11,7 +11,7 @@ from ml_platform.core import keys
 from ml_platform.core.gate import Decision, GatePolicy, decide
 from ml_platform.core.product import ProductSpec
 from ml_platform.errors import GateError
-from ml_platform.gateways.jobs import Jobs, Program
+from ml_platform.gateways.jobs import Jobs, Program, links
 from ml_platform.gateways.lake import Lake
 from ml_platform.gateways.registry import Registry
 from ml_platform.settings import Settings
@@ -85,7 +85,9 @@ def _candidate(product: ProductSpec) -> dg.AssetsDefinition:
             request = _with_champions_parameters(request, registry)
         report = from_dict(TrainingReport, jobs.run(context, Program.TRAIN, request))
         return dg.MaterializeResult(
-            metadata=candidate_metadata(report, settings.mlflow_ui), data_version=dg.DataVersion(report.fingerprint)
+            metadata=candidate_metadata(report, settings.run_page(report.experiment_id, report.run_id))
+            | links(context),
+            data_version=dg.DataVersion(report.fingerprint),
         )
 
     return candidate
@@ -126,7 +128,7 @@ def _gate(product: ProductSpec) -> dg.AssetChecksDefinition:
             passed=decision.accepted,
             severity=dg.AssetCheckSeverity.ERROR,
             description=_sentence(version, decision),
-            metadata=decision_metadata(decision, report.plots),
+            metadata=decision_metadata(decision, report.plots) | links(context),
         )
 
     return gate
@@ -162,7 +164,7 @@ def _champion(product: ProductSpec) -> dg.AssetsDefinition:
             metadata={
                 "version": version,
                 "previous_version": before.version if before else "none",
-                "model": dg.MetadataValue.url(f"{settings.mlflow_ui}/#/models/{product.name}/versions/{version}"),
+                "model": dg.MetadataValue.url(settings.model_page(product.name, version)),
             },
             data_version=dg.DataVersion(version),
         )
@@ -225,6 +227,7 @@ def _training_request(product: ProductSpec, lake: Lake, settings: Settings, wind
         parameters=dict(model.parameters),
         search_space={name: Dimension(**d.model_dump()) for name, d in model.search_space.items()},
         trials=model.trials,
+        search=model.search,
         seed=model.seed,
         threads=settings.training_threads,
         slices=list(model.slices),
@@ -249,7 +252,7 @@ def _tracking(product: ProductSpec, settings: Settings) -> Tracking:
         uri=settings.mlflow_tracking_uri,
         experiment=product.name,
         model=product.name,
-        artifact_root=settings.mlflow_artifact_uri,
+        artifact_root=settings.mlflow_artifact_uri or None,
     )
 
 

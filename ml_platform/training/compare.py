@@ -16,6 +16,7 @@ from ml_platform.scoring.encoding import EncodingError
 from ml_platform.training import metrics, plots
 from ml_platform.training.contract import SERVING_PATH, CompareReport, CompareRequest, FeatureTable
 from ml_platform.training.data import Rows, read_rows
+from ml_platform.training.mlflow_store import mlflow_client
 from ml_platform.training.program import Progress, run_program
 
 if TYPE_CHECKING:
@@ -31,10 +32,9 @@ def compare(request: CompareRequest, log: Progress) -> CompareReport:
 
     Raises RegistryError when the challenger cannot be scored; a champion that cannot be is named in the evidence.
     """
-    from mlflow import MlflowClient
 
     metrics.check_metric(request.metric.name, request.metric.direction)
-    client = MlflowClient(request.tracking.uri)
+    client = mlflow_client(request.tracking.uri)
     challenger = _version(client, request, request.challenger_version)
     champion, problem, other = None, None, None
     if request.champion_version:

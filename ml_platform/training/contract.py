@@ -1,10 +1,13 @@
 """What the training programs are asked and what they report: plain dataclasses, JSON through Dagster Pipes."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from dbx_jobs.contract import Days, Roles
 from ml_platform.core.gate import Direction, Evidence, Interval
+
+Search = Literal["process", "sweep"]
+"""Where parameters are searched: in the training's own process, or by a sweep job where there is such a thing."""
 
 SERVING_PATH = "model/data/serving"
 """The serving directory among a version's artifacts, as `mlflow.pyfunc.save_model` lays it out."""
@@ -55,6 +58,19 @@ class Tracking:
 
 
 @dataclass(frozen=True)
+class Trial:
+    """One setting that a search tried: its metric on the validation days, None where it was stopped or failed."""
+
+    number: int
+    parameters: dict[str, Any]
+    value: float | None = None
+    state: str = "FINISHED"
+    """FINISHED, or KILLED where it was stopped early, or FAILED: MLflow's words."""
+    run_id: str = ""
+    """Its MLflow run, where it has one."""
+
+
+@dataclass(frozen=True)
 class TrainingRequest:
     """Train one model version.
 
@@ -73,6 +89,9 @@ class TrainingRequest:
     parameters: dict[str, Any] = field(default_factory=dict)
     search_space: dict[str, Dimension] = field(default_factory=dict)
     trials: int = 10
+    search: Search = "process"
+    swept: list[Trial] = field(default_factory=list)
+    """What a search elsewhere has tried: the best is taken, and nothing is searched here."""
     seed: int = 0
     threads: int = 2
     slices: list[str] = field(default_factory=list)
@@ -138,6 +157,8 @@ class TrainingReport:
     """PNG by name, base64."""
     card: str
     """The model card, Markdown."""
+    trials: list[Trial] = field(default_factory=list)
+    """What the search has tried, in its order."""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from deltalake.exceptions import DeltaError
 
 from dbx_jobs.contract import PARTITION_COLUMN, Days
 from ml_platform.errors import LakeError, SpecError
+from ml_platform.training.blobs import storage_options
 from ml_platform.training.contract import FeatureTable, Part, Roles, TrainingRequest
 
 MONTH = "month"
@@ -69,7 +70,7 @@ class Split:
 def read_rows(table: FeatureTable, days: Days) -> Rows:
     """The labelled rows of `days`, sorted by key; raises LakeError when the table cannot give them.
 
-    The partitions are pruned by `days`. Credentials come from the environment, as delta-rs reads it.
+    The partitions are pruned by `days`. Credentials come from the environment: see `blobs.storage_options`.
     """
     roles = table.roles
     bounds = [
@@ -77,8 +78,9 @@ def read_rows(table: FeatureTable, days: Days) -> Rows:
         (PARTITION_COLUMN, "<=", date.fromisoformat(days.end)),
     ]
     try:
-        arrow = DeltaTable(table.uri, version=table.version).to_pyarrow_table(filters=bounds)
-    except DeltaError as error:
+        opened = DeltaTable(table.uri, version=table.version, storage_options=storage_options(table.uri))
+        arrow = opened.to_pyarrow_table(filters=bounds)
+    except (DeltaError, OSError) as error:
         raise LakeError(f"the feature table {table.uri} cannot be read at version {table.version}: {error}") from error
     if absent := [name for name in _role_columns(roles) if name not in arrow.column_names]:
         raise LakeError(f"the feature table {table.uri} lacks {absent}; its columns are {arrow.column_names}")

@@ -8,7 +8,7 @@ import optuna
 
 from ml_platform.errors import SpecError
 from ml_platform.training import metrics
-from ml_platform.training.contract import Dimension, TrainingRequest
+from ml_platform.training.contract import Dimension, Metric, TrainingRequest, Trial
 from ml_platform.training.program import Progress
 
 REPEATABLE: dict[str, dict[str, Any]] = {
@@ -45,11 +45,14 @@ def probability(estimator: Any, matrix: np.ndarray) -> np.ndarray:
 
 def search(
     request: TrainingRequest, train: tuple[np.ndarray, np.ndarray], check: tuple[np.ndarray, np.ndarray], log: Progress
-) -> tuple[dict[str, Any], list[float]]:
-    """The best parameters, and every trial's metric: fitted on `train`, judged on `check` (matrix, label).
+) -> tuple[dict[str, Any], list[Trial]]:
+    """The best parameters, and every trial: fitted on `train`, judged on `check` (matrix, label).
 
-    Tree-structured Parzen estimator (Bergstra et al. 2011), seeded and sequential: equal requests search alike.
+    Tree-structured Parzen estimator (Bergstra et al. 2011), seeded and sequential: equal requests search alike. What
+    was searched elsewhere is not searched again.
     """
+    if request.swept:
+        return dict(best_of(request.swept, request.metric).parameters), request.swept
     if not request.trials or not request.search_space:
         return {}, []
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -66,7 +69,16 @@ def search(
         log(f"trial {trial.number + 1} of {request.trials}: {request.metric.name} {value:.4f}, best {best:.4f}")
 
     study.optimize(objective, n_trials=request.trials, callbacks=[progress])
-    return dict(study.best_params), [trial.value for trial in study.trials if trial.value is not None]
+    return dict(study.best_params), [Trial(trial.number, dict(trial.params), trial.value) for trial in study.trials]
+
+
+def best_of(trials: list[Trial], metric: Metric) -> Trial:
+    """The trial with the best metric of those that finished; raises SpecError when none did."""
+    finished = [trial for trial in trials if trial.value is not None and trial.state == "FINISHED"]
+    if not finished:
+        raise SpecError(f"none of {len(trials)} trials finished with {metric.name}: look at the runs of the search")
+    sign = 1 if metric.direction == "maximize" else -1
+    return max(finished, key=lambda trial: sign * (trial.value or 0.0))
 
 
 def _suggest(trial: optuna.Trial, name: str, dimension: Dimension) -> Any:

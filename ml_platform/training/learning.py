@@ -9,7 +9,7 @@ from ml_platform.core.gate import Interval
 from ml_platform.scoring.encoding import Encoder
 from ml_platform.training import metrics
 from ml_platform.training.calibration import Platt, calibrate
-from ml_platform.training.contract import Calibration, SliceMetric, TrainingRequest
+from ml_platform.training.contract import Calibration, SliceMetric, TrainingRequest, Trial
 from ml_platform.training.data import Rows, Split
 from ml_platform.training.estimator import build_estimator, probability, search
 from ml_platform.training.program import Progress
@@ -26,7 +26,7 @@ class Fitted:
     platt: Platt | None
     calibration: Calibration
     parameters: dict[str, Any]
-    trials: list[float]
+    trials: list[Trial]
 
 
 @dataclass(frozen=True)

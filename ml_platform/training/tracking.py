@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 from dataclasses import asdict
 from importlib.metadata import version
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_platform.errors import RegistryError
 from ml_platform.training.contract import REPORT_PATH, Tracking, TrainingReport, TrainingRequest
+from ml_platform.training.mlflow_store import mlflow_client
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,10 +23,14 @@ LIBRARIES = ("lightgbm", "numpy", "onnx", "onnxmltools", "optuna", "pandas", "sc
 
 MODEL_PATH = "model"
 
+JOB_RUN, MLFLOW_PARENT_RUN_ID = "MLFLOW_RUN_ID", "mlflow.parentRunId"
+"""The variable in which Azure ML names a job's own MLflow run, and the tag that puts a run below another."""
+
 
 def fingerprint(request: TrainingRequest) -> str:
     """Hash of everything that decides the model: the request without its tracking, and the libraries' versions."""
-    relevant = {key: value for key, value in asdict(request).items() if key != "tracking"}
+    # Where it was searched changes nothing, what was found there does.
+    relevant = {key: value for key, value in asdict(request).items() if key not in ("tracking", "search")}
     relevant["libraries"] = _pins(LIBRARIES)
     return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:32]
 
@@ -33,9 +39,8 @@ class TrainingRun:
     """One MLflow run of one fingerprint, from the look for an earlier one to the registered version."""
 
     def __init__(self, tracking: Tracking, fingerprint: str) -> None:
-        from mlflow import MlflowClient
 
-        self.client = MlflowClient(tracking.uri)
+        self.client = mlflow_client(tracking.uri)
         self.tracking = tracking
         self.fingerprint = fingerprint
         self.experiment_id = self._experiment()
@@ -51,7 +56,10 @@ class TrainingRun:
     def start(self, tags: dict[str, str]) -> str:
         """Start the run; gives its id."""
         mine = {"fingerprint": self.fingerprint, "model": self.tracking.model}
-        run = self.client.create_run(self.experiment_id, tags=tags | mine)
+        # A job that was preempted trains anew in the same MLflow run of its own, which may hold artifacts already.
+        job = os.environ.get(JOB_RUN)
+        of_job = {MLFLOW_PARENT_RUN_ID: job} if job else {}
+        run = self.client.create_run(self.experiment_id, tags=tags | mine | of_job)
         self.run_id: str = run.info.run_id
         return self.run_id
 
@@ -135,13 +143,11 @@ class TrainingRun:
 
     def _close_lost_runs(self, finished: str | None) -> None:
         """End the runs that a killed process left running: the one that registered its version had finished."""
-        mine = (
-            f"tags.fingerprint = '{self.fingerprint}' and tags.model = '{self.tracking.model}' "
-            "and attributes.status = 'RUNNING'"
-        )
+        mine = f"tags.fingerprint = '{self.fingerprint}' and tags.model = '{self.tracking.model}'"
         for run in self.client.search_runs([self.experiment_id], mine):
-            status = "FINISHED" if run.info.run_id == finished else "KILLED"
-            self.client.set_terminated(run.info.run_id, status)
+            if run.info.status == "RUNNING":  # Azure ML has no filter on it
+                status = "FINISHED" if run.info.run_id == finished else "KILLED"
+                self.client.set_terminated(run.info.run_id, status)
 
 
 def report_bytes(report: TrainingReport) -> bytes:

@@ -87,6 +87,7 @@ def _train(request: TrainingRequest, run: TrainingRun, scratch: Path, log: Progr
             list(signature.names),
             run.fingerprint,
         ),
+        trials=fitted.trials,
     )
     example = split.holdout.features.head(5)
     run.log(_parameters(request, report), _numbers(report, request.metric.name))
@@ -128,8 +129,8 @@ def _pictures(
     }
     if judged.slices:
         pictures["slices"] = plots.slice_metrics(judged.slices, judged.metrics[name].point, name)
-    if fitted.trials:
-        pictures["search"] = plots.tuning(fitted.trials, name)
+    if values := [trial.value for trial in fitted.trials if trial.value is not None]:
+        pictures["search"] = plots.tuning(values, name)
     return pictures
 
 
