@@ -158,18 +158,30 @@ def rollback(
     typer.echo(go_back(product, by or getuser()))
 
 
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of lines to read.")] = False,
+    timeout: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="Most that each check may take.")] = 60,
+) -> None:
+    """Check what this deployment depends on and say what to do for each thing that fails; exit 1 when one does."""
+    from ml_platform.doctor.command import diagnose
+
+    if not diagnose(Console(highlight=False), as_json, timeout):
+        raise typer.Exit(1)
+
+
 def _recorded(product: str) -> "tuple[DagsterInstance, Registry, ProductSpec]":
     from dagster import DagsterInstance
-    from mlflow import MlflowClient
 
     from ml_platform.components.declared import declared_product
     from ml_platform.gateways.registry import Registry
     from ml_platform.services import prepare_home
     from ml_platform.settings import Settings
+    from ml_platform.training.mlflow_store import mlflow_client
 
     settings = Settings()
     prepare_home(settings)
-    registry = Registry(MlflowClient(settings.mlflow_tracking_uri), settings.home / "models")
+    registry = Registry(mlflow_client(settings.mlflow_tracking_uri), settings.home / "models")
     return DagsterInstance.get(), registry, declared_product(product)
 
 

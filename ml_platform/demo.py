@@ -26,6 +26,7 @@ from ml_platform.replay.requests import replay_days
 from ml_platform.runs import ENDINGS, materialise
 from ml_platform.services import keep_up, prepare_home, user_interfaces
 from ml_platform.settings import PROJECT_ROOT, Settings
+from ml_platform.training.mlflow_store import mlflow_client
 from ml_platform.upstream import SNAPSHOTS, correct, land, spoil
 
 PRODUCT = "flight_delays"
@@ -100,9 +101,8 @@ class Demo:
             spoil(self.settings.lake_uri, date.fromisoformat(NEXT_DAY))
             daemon.settle()
         self._explain("What people were told (alerts)", self._alerts())
-        from mlflow import MlflowClient
 
-        registry = Registry(MlflowClient(self.settings.mlflow_tracking_uri), self.settings.home / "models")
+        registry = Registry(mlflow_client(self.settings.mlflow_tracking_uri), self.settings.home / "models")
         held = why_not(self.instance, registry, self.product)
         self._explain(f"ml-platform why-not {PRODUCT}", ("  " * line.depth + line.text for line in held))
         with self.step(f"The file of {NEXT_DAY} lands whole, with the day's weather"):

@@ -16,6 +16,7 @@ from ml_platform.errors import PlatformError
 from ml_platform.runs import end_abandoned, end_workers
 from ml_platform.settings import PROJECT_ROOT, Settings
 from ml_platform.supervision import Service, supervised
+from ml_platform.training.mlflow_store import mlflow_client
 
 DAGSTER_PORT, MLFLOW_PORT = 3000, 5000
 MLFLOW_SETTINGS = {
@@ -37,11 +38,10 @@ def prepare_home(settings: Settings) -> None:
     os.environ["DAGSTER_HOME"] = str(settings.dagster_home)
     os.environ |= MLFLOW_SETTINGS
     from dagster import DagsterInstance
-    from mlflow import MlflowClient
 
     with DagsterInstance.get() as instance:
         end_abandoned(instance)
-    MlflowClient(settings.mlflow_tracking_uri).search_experiments(max_results=1)
+    mlflow_client(settings.mlflow_tracking_uri).search_experiments(max_results=1)
 
 
 @contextmanager
