@@ -22,6 +22,7 @@ from ml_platform.gateways.registry import GATE, GATE_REASONS, Registry
 from ml_platform.settings import Settings
 from ml_platform.stages.training import GATE as GATE_CHECK
 from ml_platform.stages.verdicts import drift_check, online_check, performance_check
+from ml_platform.training.mlflow_store import mlflow_client
 
 Reports = dict[str, CheckReport]
 """By day."""
@@ -99,6 +100,5 @@ def _gate(settings: Settings, product: ProductSpec) -> Found:
 
 
 def _registry(settings: Settings) -> Registry:
-    from mlflow import MlflowClient
 
-    return Registry(MlflowClient(settings.mlflow_tracking_uri), settings.home / "models")
+    return Registry(mlflow_client(settings.mlflow_tracking_uri), settings.home / "models")

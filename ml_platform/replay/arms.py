@@ -3,8 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dbx_jobs.contract import PARTITION_COLUMN, Days
 from ml_platform.core import keys
@@ -100,10 +99,4 @@ def _asked_on(days: Days) -> Days:
 def _frame(lake: Lake, path: AssetPath, days: Days) -> "pd.DataFrame":
     start, end = (date.fromisoformat(day) for day in (days.start, days.end))
     bounds = [(PARTITION_COLUMN, ">=", start), (PARTITION_COLUMN, "<=", end)]
-    return _table(lake, path).to_pyarrow_table(filters=bounds).to_pandas()
-
-
-def _table(lake: Lake, path: AssetPath) -> Any:
-    from deltalake import DeltaTable
-
-    return partial(DeltaTable, storage_options=dict(lake.storage_options) or None)(lake.table(path))
+    return lake.open_table(path).to_pyarrow_table(filters=bounds).to_pandas()

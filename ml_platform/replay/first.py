@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from ml_platform.training.contract import REPORT_PATH, SERVING_PATH
+from ml_platform.training.mlflow_store import mlflow_client
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,9 +35,8 @@ class FirstModel:
             return score(self._downloaded(SERVING_PATH, scratch), events, threads)
 
     def _downloaded(self, path: str, scratch: str) -> Path:
-        from mlflow import MlflowClient
 
-        client = MlflowClient(self.tracking_uri)
+        client = mlflow_client(self.tracking_uri)
         run_id = client.get_model_version(self.name, self.version).run_id
         return Path(client.download_artifacts(str(run_id), path, scratch))
 

@@ -5,14 +5,15 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from functools import cached_property
 from itertools import groupby
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dbx_jobs.contract import PARTITION_COLUMN
 from ml_platform.core.keys import AssetPath
-from ml_platform.gateways.lake import Lake
-from ml_platform.upstream import local_path
+from ml_platform.gateways.lake import File, Lake
+from ml_platform.gateways.lake.lake import LOG
+from ml_platform.gateways.lake.local import LocalFiles, local_path
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -23,20 +24,50 @@ STILL_WRITTEN = 4
 DAYS_KEPT = 1000
 """Days of small tables whose rows are kept, the least recently asked for being the first to go."""
 
-Files = frozenset[str]
-Listing = tuple[list[dict[str, Any]], list[Path]]
-"""The files of a folder, as fsspec describes them, and its folders."""
+DataFiles = frozenset[str]
+Rows = list[dict[str, Any]]
+Listing = tuple[list[File], list[str]]
+"""The files of a folder, and the paths of its folders."""
+
+
+@dataclass(frozen=True)
+class ReplayFiles(LocalFiles):
+    """Files that land whole: a folder is read again once its time of change is another."""
+
+    _kept: dict[str, tuple[int, Listing]] = field(default_factory=dict, repr=False, compare=False)
+
+    def folders(self, folder: str) -> list[str]:
+        """The paths of the folders in a folder, sorted."""
+        return self._listing(folder)[1]
+
+    def _below(self, folder: str, deep: bool) -> Iterator[File]:
+        files, folders = self._listing(folder)
+        yield from files
+        for inner in folders if deep else ():
+            yield from self._below(inner, deep)
+
+    def _listing(self, folder: str) -> Listing:
+        """The files and the folders in a folder: what lands is renamed into it, and changes its time of change."""
+        place = self.root / folder
+        if not place.is_dir():
+            return [], []
+        changed = place.stat().st_mtime_ns
+        known = self._kept.get(folder)
+        if known is None or known[0] != changed:
+            inner = sorted(f"{folder}/{each.name}" for each in place.iterdir() if each.is_dir())
+            known = self._kept[folder] = changed, (list(super()._below(folder, deep=False)), inner)
+        return known[1]
 
 
 @dataclass
 class _Kept:
     """What was read, each with what shows that it is the same still."""
 
-    folders: dict[Path, tuple[int, Listing]] = field(default_factory=dict)
-    """What lies in a folder, with the folder's time of change."""
     logged: dict[str, str] = field(default_factory=dict)
     """The digests of the endpoint's log by day."""
-    rows: OrderedDict[tuple[AssetPath, date], tuple[Files, list[dict[str, Any]]]] = field(default_factory=OrderedDict)
+    rows: OrderedDict[tuple[AssetPath, date], tuple[DataFiles, list[dict[str, Any]]]] = field(
+        default_factory=OrderedDict
+    )
     """The rows of a day of a table, with the files that held them."""
     looking: Any = field(default_factory=threading.Lock)
     """Held while rows are looked up."""
@@ -53,9 +84,14 @@ class ReplayLake(Lake):
 
     _kept: _Kept = field(default_factory=_Kept, repr=False, compare=False)
 
+    @cached_property
+    def files(self) -> ReplayFiles:
+        """See Lake."""
+        return ReplayFiles(local_path(self.uri))
+
     def logged(self, endpoint: str, timezone: str) -> dict[str, str]:
         """See Lake."""
-        folders = sorted(self._day_folders(f"{self.inference_log()}/{endpoint}"))
+        folders = sorted(self._day_folders(endpoint))
         found, known = super().logged(endpoint, timezone), self._kept.logged
         # The first of the days that are listed again may lack hours that lie in the folder before.
         first = "-".join(folders[-STILL_WRITTEN]) if len(folders) > STILL_WRITTEN else ""
@@ -82,52 +118,37 @@ class ReplayLake(Lake):
                 kept.popitem(last=False)
         return found
 
-    def _data_files(self, key: AssetPath) -> dict[date, Files]:
-        actions = self._open(key).get_add_actions(flatten=True)
+    def _data_files(self, key: AssetPath) -> dict[date, DataFiles]:
+        actions = self.open_table(key).get_add_actions(flatten=True)
         days, paths = (actions[name].to_pylist() for name in (f"partition.{PARTITION_COLUMN}", "path"))
         pairs = sorted(zip(days, paths, strict=True))
         return {day: frozenset(path for _, path in found) for day, found in groupby(pairs, lambda pair: pair[0])}
 
-    def _open(self, key: AssetPath) -> "DeltaTable":
+    def open_table(self, key: AssetPath) -> "DeltaTable":
+        """See Lake."""
         tables = self._kept.tables.__dict__
         if (uri := self.table(key)) in tables:
             tables[uri].update_incremental()
         else:
-            tables[uri] = super()._open(key)
+            tables[uri] = super().open_table(key)
         return tables[uri]
 
-    def _files(self, folder: str, deep: bool = True) -> list[dict[str, Any]]:
-        if folder.startswith(self.inference_log()):
-            if not self._kept.logged:
-                return super()._files(folder, deep)
-            by_day = self._day_folders(folder)
-            newest = sorted(by_day)[-STILL_WRITTEN:]
-            return [file for day in newest for uri in by_day[day] for file in super(ReplayLake, self)._files(uri)]
-        return list(self._landed(local_path(folder), deep))
+    def _log_files(self, endpoint: str) -> list[File]:
+        # Lines are added to a file of the log, which its folder does not tell: without the folders that are kept.
+        plain = LocalFiles(self.files.root)
+        if not self._kept.logged:
+            return plain.listed(f"{LOG}/{endpoint}")
+        by_day = self._day_folders(endpoint)
+        return [f for day in sorted(by_day)[-STILL_WRITTEN:] for folder in by_day[day] for f in plain.listed(folder)]
 
-    def _landed(self, folder: Path, deep: bool) -> Iterator[dict[str, Any]]:
-        files, folders = self._listing(folder)
-        yield from files
-        for inner in folders if deep else ():
-            yield from self._landed(inner, deep)
-
-    def _listing(self, folder: Path) -> Listing:
-        """The files and the folders in a folder: what lands is renamed into it, and changes its time of change."""
-        if not folder.exists():
-            return [], []
-        changed = folder.stat().st_mtime_ns
-        known = self._kept.folders.get(folder)
-        if known is None or known[0] != changed:
-            listing = super()._files(folder.as_uri(), deep=False), sorted(i for i in folder.iterdir() if i.is_dir())
-            known = self._kept.folders[folder] = changed, listing
-        return known[1]
-
-    def _day_folders(self, log: str) -> dict[tuple[str, ...], list[str]]:
-        """The folders `<deployment>/<collection>/<yyyy>/<MM>/<dd>` by their day."""
+    def _day_folders(self, endpoint: str) -> dict[tuple[str, ...], list[str]]:
+        """The folders `<deployment>/<collection>/<yyyy>/<MM>/<dd>` of an endpoint's log by their day."""
+        folders = [f"{LOG}/{endpoint}"]
+        for _ in range(5):
+            folders = [inner for folder in folders for inner in self.files.folders(folder)]
         found: dict[tuple[str, ...], list[str]] = {}
-        for month in local_path(log).glob("*/*/*/*"):
-            for folder in self._listing(month)[1]:
-                found.setdefault(folder.parts[-3:], []).append(folder.as_uri())
+        for folder in folders:
+            found.setdefault(tuple(folder.split("/")[-3:]), []).append(folder)
         return found
 
 

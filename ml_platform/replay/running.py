@@ -1,5 +1,6 @@
 """Makes the runs that sensors and schedules ask for, in this process, side by side where none needs another."""
 
+import importlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -12,6 +13,7 @@ from dagster import _check as check
 from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
 from dagster._core.definitions.repository_definition import RepositoryDefinition
 from dagster._core.errors import DagsterExecutionInterruptedError
+from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
 from dagster._core.storage.tags import RUN_KEY_TAG
 
 from ml_platform.gateways.run_launcher import PROCESS_TAG
@@ -20,7 +22,7 @@ from ml_platform.runs import RANGE_TAGS
 
 IMPLICIT_JOB = "__ASSET_JOB"
 AT_ONCE = 2
-"""Runs that are made at the same time."""
+"""Runs that are made at the same time, where nobody captures what they print."""
 
 QUIET: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -70,6 +72,8 @@ class Runs:
         self._instance, self._repository, self._tell = instance, repository, tell
         self._keys_used: set[tuple[str, str]] = set()
         self._identity = identity()
+        self._at_once = _prints_freely(instance)
+        _configure_logging(instance)
 
     def make(self, asked: Sequence[Asked]) -> list[Made]:
         """Make what is asked for and was not made before; what failed is recorded as failed.
@@ -79,7 +83,7 @@ class Runs:
         """
         made: list[Made] = []
         parts = [part for each in asked for part in self._parts(each)]
-        for together in _independent(parts, self._repository.asset_graph):
+        for together in self._together(parts):
             started = time.monotonic()
             ended = self._make_one(together[0]) if len(together) == 1 else self._make_together(together)
             self.seconds += time.monotonic() - started
@@ -87,6 +91,9 @@ class Runs:
                 self._tell(each)
             made += ended
         return made
+
+    def _together(self, parts: Sequence[Asked]) -> Iterator[Sequence[Asked]]:
+        return _independent(parts, self._repository.asset_graph) if self._at_once else ([part] for part in parts)
 
     def _make_one(self, asked: Asked) -> list[Made]:
         return [] if self._was_made(asked) else [self._run(asked)]
@@ -160,6 +167,25 @@ class Runs:
             success=result.success,
             seconds=time.monotonic() - started,
         )
+
+
+def _prints_freely(instance: dg.DagsterInstance) -> bool:
+    """Whether steps print where this process does. To capture it, Dagster turns the streams of the whole process.
+
+    Two steps at once would take each other's.
+    """
+    return isinstance(instance.compute_log_manager, NoOpComputeLogManager)
+
+
+def _configure_logging(instance: dg.DagsterInstance) -> None:
+    """Configure Python's logging once, ahead of all runs, where Dagster does it in each and MLflow when it is imported.
+
+    It waits for every handler while it holds logging's own lock: a deadlock with the run of another thread, whose
+    handler is storing an event and asks for a logger (Dagster 1.13.27).
+    """
+    importlib.import_module("mlflow")
+    handlers = instance.get_yaml_python_handlers()
+    instance.get_yaml_python_handlers = lambda: handlers
 
 
 def _independent(asked: Sequence[Asked], graph: BaseAssetGraph) -> Iterator[list[Asked]]:

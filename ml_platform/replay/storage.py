@@ -49,11 +49,7 @@ def quick_instance(home: Path) -> dg.DagsterInstance:
         "event_log_storage": _own("KeptEventLog", str(home / "history" / "runs")),
         "schedule_storage": _own("KeptScheduleStorage", str(home / "schedules")),
     }
-    instance = dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=overrides))
-    # None is declared, and configuring Python's logging anew in each run deadlocks with a run in another thread, whose
-    # handler is storing an event (Dagster 1.13.27).
-    instance.get_yaml_python_handlers = list
-    return instance
+    return dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=overrides))
 
 
 def _own(name: str, base_dir: str) -> dict[str, Any]:
