@@ -82,7 +82,8 @@ class Caller(asyncio.Protocol):
             return
         self._asked += 1
         self._waiting, self._body, self._sent = True, b"", time.monotonic()
-        body = BODIES[self._asked * 7 % len(BODIES)]
+        # Each connection at another place: what is asked at any one time is spread like the whole.
+        body = BODIES[(self._asked * 7 + self._number * 5) % len(BODIES)]
         own = b"content-length: %d\r\nx-request-id: %d-%d\r\n\r\n" % (len(body), self._number, self._asked)
         self._transport.write(self._load.head + own + body)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 from redis import Redis
@@ -17,6 +18,8 @@ from dbx_jobs.contract import EventTime
 from dbx_jobs.online_contract import SNAPSHOT, Group, Snapshot, row_name
 from dbx_jobs.online_store import replace_rows
 from ml_platform.scoring.state import OnlineDeclaration
+from ml_platform_tests.emulators.identity import PRINCIPAL
+from ml_platform_tests.emulators.process import Cloud
 
 AS_OF = 1364803200
 """2013-04-01 08:00 UTC."""
@@ -59,21 +62,53 @@ def fill(
 @contextmanager
 def redis_server(folder: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
     """A Redis of its own, which asks for PASSWORD; its URI and process."""
+    with _started(folder, "port", ["--requirepass", PASSWORD], {"password": PASSWORD}) as (port, process):
+        yield f"redis://127.0.0.1:{port}/0", process
+
+
+@contextmanager
+def managed_redis(cloud: Cloud, *options: str) -> Iterator[Redis]:
+    """A Redis as Azure offers it, TLS alone and a cluster, for PASSWORD or the identity PRINCIPAL; an admin's client.
+
+    One machine that holds all slots refuses, as any cluster, what touches keys of two slots.
+    """
+    files = ["--tls-cert-file", str(cloud.certificate), "--tls-key-file", str(cloud.certificate)]
+    files += ["--tls-ca-cert-file", str(cloud.ca), "--tls-auth-clients", "no"]
+    users = ["--requirepass", PASSWORD, "--user", PRINCIPAL, "on", "nopass", "~*", "+@all"]
+    trust = {"ssl": True, "ssl_ca_certs": str(cloud.ca), "password": PASSWORD}
+    cluster = ["--port", "0", "--cluster-enabled", "yes"]
+    folder = Path(mkdtemp(prefix="redis-", dir=cloud.ca.parent))  # it keeps there which slots it holds
+    with (
+        _started(folder, "tls-port", [*files, *users, *cluster, *options], trust) as (port, _),
+        Redis(port=port, decode_responses=True, **trust) as admin,
+    ):
+        admin.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
+        deadline = time.monotonic() + 30
+        while admin.cluster("info")["cluster_state"] != "ok":
+            assert time.monotonic() < deadline, "the slots were not taken"
+            time.sleep(0.05)
+        yield admin
+
+
+@contextmanager
+def _started(
+    folder: Path, kind: str, options: list[str], client: dict[str, Any]
+) -> Iterator[tuple[int, "subprocess.Popen[bytes]"]]:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     folder.mkdir(exist_ok=True)
-    options = ["--bind", "127.0.0.1", "--requirepass", PASSWORD, "--save", "", "--dir", str(folder)]
-    with subprocess.Popen(["redis-server", "--port", str(port), *options], stdout=subprocess.DEVNULL) as process:
+    command = ["redis-server", f"--{kind}", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
+    with subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL) as process:
         try:
-            _wait(port)
-            yield f"redis://127.0.0.1:{port}/0", process
+            _wait(port, client)
+            yield port, process
         finally:
             process.kill()
 
 
-def _wait(port: int) -> None:
+def _wait(port: int, client: dict[str, Any]) -> None:
     deadline = time.monotonic() + 10
-    with Redis(port=port, password=PASSWORD) as redis:
+    with Redis(port=port, **client) as redis:
         while True:
             try:
                 redis.ping()

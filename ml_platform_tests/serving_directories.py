@@ -57,9 +57,8 @@ def write_failing_directory(directory: Path) -> Path:
     return _rewritten(directory, nodes, places)
 
 
-def write_slow_directory(directory: Path) -> Path:
-    """A model that gives the same and takes some milliseconds for it."""
-    width = 600
+def write_slow_directory(directory: Path, width: int = 600) -> Path:
+    """A model that gives the same and takes a thousand times as many steps for it, or with more `width` more."""
     layers = [helper.make_node("MatMul", [f"layer{n}", "square"], [f"layer{n + 1}"]) for n in range(12)]
     nodes = [
         *_NODES,

@@ -10,6 +10,7 @@ from typing import Any
 import psutil
 
 from ml_platform.gateways.endpoints import Deployment, EndpointDeclaration, LocalEndpoints, ScoringClient
+from ml_platform.scoring.encoding import MODEL_FILE
 from ml_platform.scoring.state import LOCK_FILE
 from ml_platform_tests.serving_directories import RECORD, write_serving_directory
 
@@ -34,6 +35,14 @@ class World:
     def declaration(self, version: str, port: int = 0) -> EndpointDeclaration:
         deployment = Deployment("blue", "flights", version, str(self.folder / version))
         return self.of((deployment,), {"blue": 100}, port=port)
+
+    def register_torn(self, version: str) -> None:
+        """A version whose model cannot be read."""
+        (write_serving_directory(self.folder / version) / MODEL_FILE).write_bytes(b"torn")
+
+    def changes(self) -> dict[str, bytes]:
+        """What is declared and observed: the same as long as nothing changes."""
+        return {path.name: path.read_bytes() for path in self.directory.glob("*.json")}
 
     def both(self, traffic: dict[str, int], mirror: dict[str, int] | None = None) -> EndpointDeclaration:
         """Version 1 as blue beside version 2 as green."""
@@ -69,7 +78,7 @@ class World:
     def logged(self, collection: str) -> dict[str, dict[str, Any]]:
         """The logged rows by prediction id; an id that stands twice fails."""
         rows: dict[str, dict[str, Any]] = {}
-        for path in self.log.glob(f"{NAME}/blue/{collection}/**/*.jsonl"):
+        for path in self.log.glob(f"{NAME}/*/{collection}/**/*.jsonl"):
             for line in map(json.loads, path.read_text().splitlines()):
                 for index, row in enumerate(line["data"]):
                     assert rows.setdefault(f"{line['correlationid']}_{index}", row) is row

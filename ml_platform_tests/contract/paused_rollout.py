@@ -1,4 +1,4 @@
-"""Rolls a world's champion out and stops at a place, to be killed there: python -m ... FOLDER PLACE."""
+"""Rolls a world's champion out and stops at a place, to be killed there: python -m ... FOLDER PLACE WHERE."""
 
 import signal
 import sys
@@ -10,7 +10,8 @@ from mlflow import MlflowClient
 
 from ml_platform.errors import RolledBack
 from ml_platform.gateways.registry import Registry
-from ml_platform_tests.contract.rollouts import NAME, World
+from ml_platform_tests.contract.cloud_rollouts import There
+from ml_platform_tests.contract.rollouts import NAME, Here, World
 
 
 def pause(*_: Any) -> None:
@@ -20,9 +21,12 @@ def pause(*_: Any) -> None:
 
 
 def main() -> None:
-    """PLACE is what a sentence of the roll-out begins with, or `recording`, `going back` or `alias`."""
+    """PLACE is what a sentence of the roll-out begins with, or `recording`, `going back` or `alias`.
+
+    WHERE is `here`, or `there` in a cloud.
+    """
     folder, place = Path(sys.argv[1]), sys.argv[2]
-    world = World(folder, workers=2)
+    world = World(folder, There() if sys.argv[3] == "there" else Here(folder))
     rollout = world.rollout()
     rollout.tell = lambda sentence: pause() if sentence.startswith(place) else None
     if place == "recording":

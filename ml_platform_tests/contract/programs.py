@@ -1,22 +1,41 @@
-"""A program under Dagster Pipes that ends in the way that the environment variable WAY names."""
+"""A program under Dagster Pipes that ends in the way that it is asked for: see `Asked`."""
 
 import os
 import signal
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dagster_pipes import PipesContext, open_dagster_pipes
+from dagster_pipes import PipesContext
 
 from dbx_jobs.contract import REPORT_KEY
 from dbx_jobs.errors import DataError
-from dbx_jobs.runtime import spark_session
+from dbx_jobs.runtime import open_pipes, spark_session
+
+SETTING, LEFT = "spark.sql.shuffle.partitions", "7"
+
+
+@dataclass(frozen=True)
+class PlacedProgram:
+    """A module of the tests, where a stage names one of the platform's programs."""
+
+    value: str
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How to end, what to report, and where to leave word while it runs."""
+
+    way: str
+    day: str
+    place: str = ""
 
 
 def reports(pipes: PipesContext) -> dict[str, Any]:
     pipes.log.info("told in the run's log")
-    return {"asked": pipes.get_extra("request")}
+    return {"asked": pipes.get_extra("request")["day"]}
 
 
 def names_itself(_: PipesContext) -> dict[str, Any]:
@@ -37,14 +56,15 @@ def leaves_things(_: PipesContext) -> dict[str, Any]:
     os.environ["LEFT"] = "behind"
     with spark_session() as spark:
         spark.range(1).createOrReplaceTempView("left")
-        spark.conf.set("spark.sql.left", "behind")
+        spark.conf.set(SETTING, LEFT)
     return {}
 
 
 def looks_around(_: PipesContext) -> dict[str, Any]:
     with spark_session() as spark:
         views = [table.name for table in spark.catalog.listTables()]
-        return {"found": [*views, spark.conf.get("spark.sql.left", "nothing"), os.environ.get("LEFT", "nothing")]}
+        setting = "behind" if spark.conf.get(SETTING, "") == LEFT else "nothing"
+        return {"found": [*views, setting, os.environ.get("LEFT", "nothing")]}
 
 
 def refuses(_: PipesContext) -> dict[str, Any]:
@@ -56,14 +76,22 @@ def dies(_: PipesContext) -> dict[str, Any]:
     return {}
 
 
-def works_on(_: PipesContext) -> dict[str, Any]:
-    Path(os.environ["STARTED"]).write_text(str(os.getpid()))
+def works_on(pipes: PipesContext) -> dict[str, Any]:
+    Path(pipes.get_extra("request")["place"]).write_text(str(os.getpid()))
     time.sleep(600)
     return {}
 
 
-def meets(_: PipesContext) -> dict[str, Any]:
-    place = Path(os.environ["MEETING"])
+def works_until_told(pipes: PipesContext) -> dict[str, Any]:
+    place = Path(pipes.get_extra("request")["place"])
+    place.write_text(str(os.getpid()))
+    while not place.with_name("told").exists():
+        time.sleep(0.05)
+    return {"process": os.getpid()}
+
+
+def meets(pipes: PipesContext) -> dict[str, Any]:
+    place = Path(pipes.get_extra("request")["place"])
     (place / str(os.getpid())).touch()
     deadline = time.monotonic() + 60
     while len(list(place.iterdir())) < 2:
@@ -85,17 +113,16 @@ WAYS = {
         refuses,
         dies,
         works_on,
+        works_until_told,
         meets,
     )
 }
 
 
-def main(way: str) -> None:
-    if way == "silent":
-        return
-    with open_dagster_pipes() as pipes:
-        pipes.report_custom_message({REPORT_KEY: WAYS[way](pipes)})
+def main() -> None:
+    with open_pipes() as pipes:
+        pipes.report_custom_message({REPORT_KEY: WAYS[pipes.get_extra("request")["way"]](pipes)})
 
 
 if __name__ == "__main__":
-    main(os.environ["WAY"])
+    main()

@@ -1,4 +1,4 @@
-"""An endpoint on this machine with a registry of small models behind it, and a load on it."""
+"""An endpoint, here or in a loopback cloud, with a registry of small models behind it, and a load on it."""
 
 import json
 import signal
@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from mlflow import MlflowClient
 
 from ml_platform.core.gate import Decision, Evidence
 from ml_platform.core.product import RolloutSpec, WatchSpec
-from ml_platform.gateways.endpoints import EndpointDeclaration, LocalEndpoints, ScoringClient
+from ml_platform.gateways.endpoints import EndpointDeclaration, Endpoints, LocalEndpoints, ScoringClient
 from ml_platform.gateways.registry import Registry, initialise
 from ml_platform.stages.rollout import Outcome, Rollout
 from ml_platform_tests.load import Outcomes
@@ -41,25 +41,76 @@ def make_champion(client: MlflowClient, registry: Registry, model: str, serving:
     return version
 
 
+class Place(Protocol):
+    """Where endpoints are.
+
+    `quick` is a policy whose stages see enough, `rate` a load (requests a second) that is carried beside the tests,
+    `goes_back_within` how long (seconds) it may take from the start of a roll-out until the version before is back,
+    `slow_width` what makes a model slow: where fewer requests come together, less is saved by scoring them at once.
+    """
+
+    quick: RolloutSpec
+    rate: float
+    goes_back_within: float
+    workers: int
+    slow_width: int
+
+    def endpoints(self, folder: Path) -> Endpoints:
+        """The gateway; the registry of the world keeps serving directories in `folder`/cache."""
+        ...
+
+    def register(self, model: str, version: str, serving: Path) -> None:
+        """Let the place have a model version that was registered."""
+        ...
+
+    def lines(self, collection: str) -> list[dict[str, Any]]:
+        """The lines of the inference log."""
+        ...
+
+
+class Here:
+    """This machine."""
+
+    quick, rate, goes_back_within = QUICK, 1500.0, 10.0
+    workers, slow_width = 2, 900
+
+    def __init__(self, folder: Path) -> None:
+        self.log = folder / "log"
+
+    def endpoints(self, folder: Path) -> Endpoints:
+        """See Place.endpoints."""
+        return LocalEndpoints(folder / "endpoints", self.log.as_uri())
+
+    def register(self, model: str, version: str, serving: Path) -> None:
+        """See Place.register: the registry is enough."""
+
+    def lines(self, collection: str) -> list[dict[str, Any]]:
+        """See Place.lines."""
+        files = self.log.rglob(f"{collection}/**/*.jsonl")
+        return [json.loads(line) for path in files for line in path.read_text().splitlines()]
+
+
 class World:
     """Registered model versions, an endpoint for them, and the folder in which all of it is."""
 
-    def __init__(self, folder: Path, policy: RolloutSpec = QUICK, **more: Any) -> None:
-        self.folder, self.policy = folder, policy
+    def __init__(self, folder: Path, place: Place | None = None) -> None:
+        self.folder, self.place = folder, place or Here(folder)
+        self.policy = self.place.quick
         uri = f"sqlite:///{folder}/mlflow.db"
         initialise(uri, "training", folder / "cache", (folder / "artifacts").as_uri())
         self.client = MlflowClient(uri)
         self.registry = Registry(self.client, folder / "cache")
-        self.log = folder / "log"
-        self.endpoints = LocalEndpoints(folder / "endpoints", self.log.as_uri())
+        self.endpoints = self.place.endpoints(folder)
         keys = (("flight_id",), "sched_dep_at")
-        self.endpoint = EndpointDeclaration(NAME, (), {}, *keys, **more)
+        self.endpoint = EndpointDeclaration(NAME, (), {}, *keys, workers=self.place.workers)
 
     def champion(self, bias: float = -1.0, serving: Path | None = None) -> str:
         """Register a version, of the model with that bias or of a serving directory, and make it the champion."""
         number = len(list(self.folder.glob("model-*"))) + 1
         directory = serving or write_serving_directory(self.folder / f"model-{number}", bias)
-        return make_champion(self.client, self.registry, NAME, directory)
+        version = make_champion(self.client, self.registry, NAME, directory)
+        self.place.register(NAME, version, directory)
+        return version
 
     def rollout(self, policy: RolloutSpec | None = None) -> Rollout:
         """The roll-out of this world."""
@@ -93,17 +144,19 @@ class World:
     def evidence(self, version: str) -> dict[str, Any]:
         """What was recorded of a roll-out."""
         found = self.registry.get(NAME, version)
-        path = self.client.download_artifacts(found.run_id, f"rollout/version-{version}.json", str(self.folder))
+        path = self.client.download_artifacts(found.run_id, found.tags["rollout_evidence"], str(self.folder))
         return json.loads(Path(path).read_text())
 
     def logged(self, collection: str) -> list[str]:
         """The ids of the logged rows."""
-        lines = (line for path in self.log.rglob(f"{collection}/**/*.jsonl") for line in path.read_text().splitlines())
-        return [f"{line['correlationid']}_{n}" for line in map(json.loads, lines) for n in range(len(line["data"]))]
+        return [
+            f"{line['correlationid']}_{n}" for line in self.place.lines(collection) for n in range(len(line["data"]))
+        ]
 
     @contextmanager
-    def under_load(self, rate: float) -> Iterator[Outcomes]:
+    def under_load(self, rate: float | None = None) -> Iterator[Outcomes]:
         """Ask so often a second, in a process of its own; what became of it is there when the block ends."""
+        rate = self.place.rate if rate is None else rate
         uri, key, file = self.endpoints.scoring_uri(NAME), self.endpoints.keys(NAME).primary, self.folder / "load.json"
         command = [sys.executable, "-m", "ml_platform_tests.load", uri, key, str(rate), str(file)]
         outcomes = Outcomes({}, {})
@@ -120,9 +173,9 @@ class World:
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[World]:
-    """A world whose first champion is served by two workers; its endpoint is gone at the end."""
-    world = World(folder, workers=2)
+def served(folder: Path, place: Place | None = None) -> Iterator[World]:
+    """A world whose first champion is served; its endpoint is gone at the end."""
+    world = World(folder, place)
     world.champion()
     world.roll_out()
     try:

@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,67 +13,11 @@ import httpx
 import pytest
 
 from ml_platform.errors import EndpointError
-from ml_platform.gateways.endpoints import EndpointDeclaration, Keys, ScoringClient
+from ml_platform.gateways.endpoints import Keys, ScoringClient
 from ml_platform.scoring.encoding import MODEL_FILE
 from ml_platform.scoring.state import KEYS_FILE, LOCK_FILE, write_state
-from ml_platform_tests.contract.local_world import BIASES, NAME, World, eventually, records, status
-from ml_platform_tests.serving_directories import RECORD, probability, write_serving_directory
-
-
-def test_a_deployed_model_answers_as_itself_and_is_verified(world: World) -> None:
-    state = world.endpoints.deploy(world.declaration("1"))
-    assert (state.status, state.serving) == ("serving", world.declaration("1").deployments[0])
-    assert state == world.endpoints.state(NAME)
-    with world.client() as client:
-        scores = client.score(records(3))
-        one = client.score_one(RECORD)
-    assert [p.probability for p in scores.predictions] == pytest.approx([probability(i, 1) for i in range(3)], abs=1e-6)
-    assert (one.model_name, one.model_version, len(one.predictions)) == ("flights", "1", 1)
-
-
-def test_deploying_the_same_again_changes_nothing(world: World) -> None:
-    first = world.endpoints.deploy(world.declaration("1"))
-    before = {path.name: path.read_bytes() for path in world.directory.glob("*.json")}
-    assert world.gateway().deploy(world.declaration("1")) == first
-    assert {path.name: path.read_bytes() for path in world.directory.glob("*.json")} == before
-
-
-def test_an_endpoint_that_is_not_there_is_told_as_such(world: World) -> None:
-    assert world.endpoints.state(NAME) is None
-    world.endpoints.delete(NAME)
-    for ask in (world.endpoints.keys, world.endpoints.scoring_uri):
-        with pytest.raises(EndpointError, match="deploy it first"):
-            ask(NAME)
-    with pytest.raises(EndpointError, match="must begin with a letter"):
-        world.endpoints.deploy(EndpointDeclaration("../x", world.declaration("1").deployments, {}, ("k",), "t"))
-
-
-def test_a_swap_under_requests_loses_none_and_each_answer_is_of_the_version_it_names(world: World) -> None:
-    world.endpoints.deploy(world.declaration("1"))
-    stop, versions = threading.Event(), set()
-
-    def ask() -> int:
-        count = 0
-        with world.client() as client:
-            while not stop.is_set():
-                scores = client.score_one(RECORD)
-                expected = probability(1.5, 1, BIASES[scores.model_version])
-                assert scores.predictions[0].probability == pytest.approx(expected, abs=1e-6)
-                versions.add(scores.model_version)
-                count += 1
-        return count
-
-    with ThreadPoolExecutor(3) as pool:
-        askers = [pool.submit(ask) for _ in range(3)]
-        try:
-            for version in ("2", "1", "2"):
-                assert world.endpoints.deploy(world.declaration(version)).status == "serving"
-        finally:
-            stop.set()
-        answered = sum(asker.result() for asker in askers)
-    assert versions == {"1", "2"}
-    world.endpoints.delete(NAME)
-    assert len(world.logged("model_inputs")) == len(world.logged("model_outputs")) == answered
+from ml_platform_tests.contract.local_world import NAME, World, eventually, records, status
+from ml_platform_tests.serving_directories import RECORD, write_serving_directory
 
 
 @pytest.mark.parametrize("fault", ["absent", "torn", "no probability", "other inputs"])
@@ -110,12 +53,6 @@ def test_a_host_that_restarts_after_a_broken_deploy_serves_the_last_good_one(wor
     assert world.endpoints.deploy(world.declaration("1")).status == "serving"
     with world.client() as client:
         assert client.score_one(RECORD).model_version == "1"
-
-
-def test_a_first_model_that_cannot_be_served_is_an_error_that_a_later_deploy_mends(world: World) -> None:
-    with pytest.raises(EndpointError, match="nothing is served"):
-        world.endpoints.deploy(world.declaration("3"))
-    assert world.endpoints.deploy(world.declaration("1")).status == "serving"
 
 
 def test_a_serving_directory_that_changed_after_it_was_loaded_is_not_verified(world: World) -> None:

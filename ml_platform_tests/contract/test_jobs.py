@@ -5,57 +5,21 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from unittest.mock import Mock
 
-import dagster as dg
 import psutil
 import pytest
 from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._core.pipes.utils import tail_file  # pyright: ignore[reportPrivateImportUsage]
 
 from ml_platform.errors import JobError
-from ml_platform.gateways.jobs import Jobs, SubprocessJobs, WarmJobs
-
-PROGRAM: Any = Mock(value="ml_platform_tests.contract.programs")
-SECONDS = 60
-
-
-@dataclass(frozen=True)
-class Asked:
-    day: str
-
-
-class Place:
-    """Runs the program in an asset, as a stage runs it."""
-
-    def __init__(self, jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.jobs = jobs
-        self.instance = dg.DagsterInstance.ephemeral()
-        self._monkeypatch = monkeypatch
-
-    def run(self, way: str) -> dict[str, Any]:
-        """The report of the program that ends in this way."""
-        self._monkeypatch.setenv("WAY", way)
-        found: dict[str, Any] = {}
-
-        @dg.asset
-        def table(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-            found.update(self.jobs.run(context, PROGRAM, Asked("2013-01-01")))
-            return dg.MaterializeResult()
-
-        dg.materialize([table], instance=self.instance)
-        return found
-
-    def log(self) -> list[str]:
-        """What the runs told."""
-        runs = self.instance.get_runs()
-        return [entry.user_message for run in runs for entry in self.instance.all_logs(run.run_id)]
+from ml_platform.gateways.jobs import SubprocessJobs, WarmJobs
+from ml_platform_tests.contract.azureml_line import place_in
+from ml_platform_tests.contract.place import PROGRAMS, Place, until
+from ml_platform_tests.emulators.databricks.started import Databricks
+from ml_platform_tests.loopback_cloud import Loopback
 
 
 @pytest.fixture(scope="module")
@@ -64,19 +28,35 @@ def warm() -> Iterator[WarmJobs]:
         yield jobs
 
 
-@pytest.fixture(params=["subprocess", "warm"])
-def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Place:
-    jobs = SubprocessJobs() if request.param == "subprocess" else request.getfixturevalue("warm")
-    return Place(jobs, monkeypatch)
+@pytest.fixture
+def subprocess_place() -> Place:
+    return Place(SubprocessJobs())
 
 
 @pytest.fixture
-def warm_place(warm: WarmJobs, monkeypatch: pytest.MonkeyPatch) -> Place:
-    return Place(warm, monkeypatch)
+def warm_place(warm: WarmJobs) -> Place:
+    return Place(warm)
+
+
+@pytest.fixture
+def databricks_place(workspace: Databricks) -> Place:
+    return Place(workspace.jobs(), keeps_streams_apart=False)
+
+
+@pytest.fixture
+def azureml_place(cloud: Loopback) -> Place:
+    return place_in(cloud)
+
+
+@pytest.fixture(
+    params=["subprocess", "warm", *(pytest.param(each, marks=pytest.mark.cloud) for each in ("databricks", "azureml"))]
+)
+def place(request: pytest.FixtureRequest) -> Place:
+    return request.getfixturevalue(f"{request.param}_place")
 
 
 def test_a_program_is_asked_and_its_report_comes_back(place: Place):
-    assert place.run("reports") == {"asked": {"day": "2013-01-01"}}
+    assert place.run("reports") == {"asked": "2013-01-01"}
     assert "told in the run's log" in place.log()
 
 
@@ -85,7 +65,7 @@ def test_what_a_program_prints_is_printed_by_the_step(place: Place, capfd: pytes
         place.run("reports")
     place.run("prints")
     out, err = capfd.readouterr()
-    assert "said on stdout" in out.splitlines()
+    assert "said on stdout" in (out if place.keeps_streams_apart else err).splitlines()
     assert "said on stderr" in err.splitlines()
 
 
@@ -108,7 +88,7 @@ def test_a_killed_program_failed(place: Place):
 def test_a_program_that_failed_does_not_spoil_the_next(place: Place, way: str):
     with pytest.raises(JobError):
         place.run(way)
-    assert place.run("reports") == {"asked": {"day": "2013-01-01"}}
+    assert place.run("reports") == {"asked": "2013-01-01"}
 
 
 def test_a_program_finds_nothing_that_one_before_it_left(place: Place):
@@ -116,9 +96,8 @@ def test_a_program_finds_nothing_that_one_before_it_left(place: Place):
     assert place.run("looks_around") == {"found": ["nothing", "nothing"]}
 
 
-def test_an_interrupted_step_ends_its_program(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_an_interrupted_step_ends_its_program_and_records_nothing(place: Place, tmp_path: Path):
     started = tmp_path / "started"
-    monkeypatch.setenv("STARTED", str(started))
 
     def interrupt() -> None:
         until(lambda: started.exists() and started.read_text() != "")
@@ -126,9 +105,10 @@ def test_an_interrupted_step_ends_its_program(place: Place, tmp_path: Path, monk
 
     threading.Thread(target=interrupt).start()
     with pytest.raises(DagsterExecutionInterruptedError):
-        place.run("works_on")
+        place.run("works_on", started)
+    assert not place.materialised()
     until(lambda: not psutil.pid_exists(int(started.read_text())))
-    assert place.run("reports") == {"asked": {"day": "2013-01-01"}}
+    assert place.run("reports") == {"asked": "2013-01-01"}
 
 
 def test_warm_programs_run_in_one_process_that_is_not_the_step_s(warm_place: Place):
@@ -150,17 +130,17 @@ def test_a_worker_that_died_while_nothing_ran_is_replaced_without_a_failure(warm
     assert warm_place.run("names_itself")["process"] != before
 
 
-def test_a_worker_that_ran_its_share_of_programs_is_replaced(monkeypatch: pytest.MonkeyPatch):
+def test_a_worker_that_ran_its_share_of_programs_is_replaced():
     with WarmJobs(share=2) as jobs:
-        place = Place(jobs, monkeypatch)
+        place = Place(jobs)
         first, second, third = (place.run("names_itself")["process"] for _ in range(3))
     assert first == second != third
     assert not psutil.pid_exists(first)
 
 
-def test_a_closed_place_leaves_no_process_and_can_be_used_again(monkeypatch: pytest.MonkeyPatch):
+def test_a_closed_place_leaves_no_process_and_can_be_used_again():
     with WarmJobs() as jobs:
-        place = Place(jobs, monkeypatch)
+        place = Place(jobs)
         before = place.run("names_itself")["process"]
         jobs.close()
         assert not psutil.pid_exists(before)
@@ -170,23 +150,14 @@ def test_a_closed_place_leaves_no_process_and_can_be_used_again(monkeypatch: pyt
 
 def test_a_worker_ends_with_its_owner_however_that_ends(tmp_path: Path):
     started = tmp_path / "started"
-    order = {"WAY": "works_on", "STARTED": str(started), **{k: os.environ[k] for k in ("PATH", "HOME")}}
+    order = {"STARTED": str(started), **{k: os.environ[k] for k in ("PATH", "HOME")}}
     owner = (
-        "from ml_platform.gateways.jobs.worker import Worker\n"
-        f"Worker().run('ml_platform_tests.contract.programs', {order!r})\n"
+        f"from ml_platform.gateways.jobs.worker import Worker\nWorker().run('{PROGRAMS}.lasting_program', {order!r})\n"
     )
     with subprocess.Popen([sys.executable, "-W", "ignore", "-c", owner]) as process:
         until(lambda: started.exists() and started.read_text() != "")
         process.kill()
     until(lambda: not psutil.pid_exists(int(started.read_text())))
-
-
-def until(happened: Callable[[], bool]) -> None:
-    """Wait for something that takes less than SECONDS."""
-    deadline = time.monotonic() + SECONDS
-    while not happened():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
 
 
 def test_a_message_that_is_still_being_written_is_read_once_it_is_whole(tmp_path: Path) -> None:
@@ -215,14 +186,13 @@ def test_a_message_that_is_written_just_before_the_end_is_read(tmp_path: Path) -
     assert list(tail_file(str(messages), ends)) == ['{"report": 1}\n']
 
 
-def test_as_many_programs_run_at_once_as_there_are_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MEETING", str(tmp_path))
+def test_as_many_programs_run_at_once_as_there_are_workers(tmp_path: Path) -> None:
     with WarmJobs(workers=2) as jobs, ThreadPoolExecutor(2) as threads:
-        places = [Place(jobs, monkeypatch) for _ in range(2)]
+        places = [Place(jobs) for _ in range(2)]
         for place in places:
             # Configuring Python's logging in one run waits for the handlers of the other.
             place.instance.get_yaml_python_handlers = list
-        assert list(threads.map(lambda place: place.run("meets"), places)) == [{}, {}]
+        assert list(threads.map(lambda place: place.run("meets", tmp_path), places)) == [{}, {}]
     assert len(list(tmp_path.iterdir())) == 2
 
 
@@ -230,7 +200,7 @@ def test_a_worker_s_successor_is_ready_before_its_last_program(monkeypatch: pyte
     monkeypatch.setattr("ml_platform.gateways.jobs.warm.AHEAD", 1)
     others = {process.pid for process in psutil.Process().children()}
     with WarmJobs(share=2) as jobs:
-        place = Place(jobs, monkeypatch)
+        place = Place(jobs)
         first = place.run("knows_what_it_imported")
         place.run("reports")
         third = place.run("knows_what_it_imported")
@@ -241,12 +211,12 @@ def test_a_worker_s_successor_is_ready_before_its_last_program(monkeypatch: pyte
     assert not any(map(psutil.pid_exists, workers))
 
 
-def test_a_worker_that_died_before_its_first_program_is_replaced_without_a_failure(monkeypatch: pytest.MonkeyPatch):
+def test_a_worker_that_died_before_its_first_program_is_replaced_without_a_failure():
     others = {process.pid for process in psutil.Process().children()}
     with WarmJobs() as jobs:
         jobs.start()
         (early,) = (process for process in psutil.Process().children() if process.pid not in others)
         early.kill()
         until(lambda: early.status() == psutil.STATUS_ZOMBIE)
-        assert Place(jobs, monkeypatch).run("names_itself")["process"] != early.pid
+        assert Place(jobs).run("names_itself")["process"] != early.pid
     assert not psutil.pid_exists(early.pid)

@@ -1,10 +1,10 @@
 """A champion is rolled out under load without a lost request, and goes back by itself when it is out of bounds."""
 
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 
 import psutil
@@ -14,7 +14,8 @@ from ml_platform.core.product import RolloutSpec, WatchSpec
 from ml_platform.errors import DeploymentRefused, EndpointError, GateError, RolledBack
 from ml_platform.gateways.registry import ROLLED_BACK, SERVED, WAITING
 from ml_platform.scoring.state import LOCK_FILE
-from ml_platform_tests.contract.rollouts import NAME, QUICK, World, served
+from ml_platform_tests.contract.cloud_rollouts import There
+from ml_platform_tests.contract.rollouts import NAME, Here, Place, World, served
 from ml_platform_tests.load import CONNECTIONS
 from ml_platform_tests.serving_directories import (
     write_constant_directory,
@@ -23,7 +24,6 @@ from ml_platform_tests.serving_directories import (
     write_slow_directory,
 )
 
-RATE = 1500
 LONG = WatchSpec(percent=10, seconds=30)
 STAGES = {
     "shadow": RolloutSpec(shadow=WatchSpec(percent=50, seconds=30), canary=LONG),
@@ -31,17 +31,36 @@ STAGES = {
 }
 """In the second nothing is seen of a version before it answers requests."""
 
-FAULTS: dict[str, tuple[Callable[[Path], Path], str]] = {
-    "answers 5xx": (write_failing_directory, "failed"),
-    "is ten times slower": (write_slow_directory, "nine of ten requests took"),
-    "predicts a constant": (write_constant_directory, "predictions hardly differ"),
+FAULTS: dict[str, tuple[Callable[[Path, Place], Path], str]] = {
+    "answers 5xx": (lambda folder, _: write_failing_directory(folder), "failed"),
+    "is ten times slower": (
+        lambda folder, at: write_slow_directory(folder, at.slow_width),
+        "nine of ten requests took",
+    ),
+    "predicts a constant": (lambda folder, _: write_constant_directory(folder), "predictions hardly differ"),
 }
+
+PLACES = ("probe", "shadow", "canary", "recording", "going back", "alias")
+
+THERE = pytest.mark.cloud
+EVERYWHERE = pytest.mark.parametrize("world", ["here", pytest.param("there", marks=THERE)], indirect=True)
+"""On this machine and on managed endpoints in the loopback cloud."""
+SELDOM = pytest.mark.loop
+"""What the cloud adds little to is asked there with the tests that take long."""
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    with served(tmp_path) as world:
+def world(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[World]:
+    if getattr(request, "param", "here") == "here":
+        with served(tmp_path) as world:
+            yield world
+        return
+    with served(tmp_path, There(request.getfixturevalue("hosting_cloud"))) as world:
         yield world
+
+
+def where(world: World) -> str:
+    return "here" if isinstance(world.place, Here) else "there"
 
 
 def logged_once(world: World, answers: int) -> bool:
@@ -55,9 +74,10 @@ def test_the_first_champion_is_served_at_once(world: World) -> None:
     assert world.registry.get(NAME, "1").tags["rollout"] == SERVED
 
 
+@EVERYWHERE
 def test_a_new_champion_takes_over_under_load_and_the_old_one_is_kept(world: World) -> None:
     version = world.champion(-0.9)
-    with world.under_load(RATE) as outcomes:
+    with world.under_load() as outcomes:
         outcome = world.roll_out()
     assert (outcome.status, world.traffic(), world.versions()) == ("served", {version: 100}, ["1", version])
     assert (outcomes.failed, outcomes.lost, set(outcomes.versions)) == ({}, 0, {"1", version})
@@ -67,10 +87,11 @@ def test_a_new_champion_takes_over_under_load_and_the_old_one_is_kept(world: Wor
     share = stages["canary"]["new"]["requests"] / (
         stages["canary"]["new"]["requests"] + stages["canary"]["old"]["requests"]
     )
-    assert share == pytest.approx(QUICK.canary.percent / 100, abs=0.02)
+    assert share == pytest.approx(world.policy.canary.percent / 100, abs=0.02)
     assert logged_once(world, outcomes.answers)
 
 
+@pytest.mark.parametrize("world", ["here", pytest.param("there", marks=SELDOM)], indirect=True)
 def test_rolling_the_same_out_again_changes_nothing(world: World) -> None:
     world.champion(-0.9)
     world.roll_out()
@@ -78,18 +99,29 @@ def test_rolling_the_same_out_again_changes_nothing(world: World) -> None:
     assert world.roll_out().state == before
 
 
-@pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_version_out_of_bounds_goes_back_within_ten_seconds_and_is_never_above_its_share(
+@pytest.mark.parametrize(
+    ("world", "fault", "stage"),
+    [
+        *product(["here"], FAULTS, STAGES),
+        pytest.param("there", "answers 5xx", "shadow", marks=THERE),
+        pytest.param("there", "is ten times slower", "canary", marks=THERE),
+        pytest.param("there", "predicts a constant", "shadow", marks=SELDOM),
+    ],
+    indirect=["world"],
+)
+def test_a_version_out_of_bounds_goes_back_in_time_and_is_never_above_its_share(
     world: World, fault: str, stage: str
 ) -> None:
     write, reason = FAULTS[fault]
-    version = world.champion(serving=write(world.folder / "faulty"))
-    with world.under_load(RATE) as outcomes:
+    version = world.champion(serving=write(world.folder / "faulty", world.place))
+    quick = world.policy
+    few = {"min_requests": quick.min_requests, "max_prediction_shift": quick.max_prediction_shift}
+    policy = STAGES[stage].model_copy(update=few)
+    with world.under_load() as outcomes:
         began = time.monotonic()
         with pytest.raises(RolledBack, match=f"version 1 serves: as {stage}.*{reason}"):
-            world.rollout(STAGES[stage]).run(NAME, version)
-        assert time.monotonic() - began < 10
+            world.rollout(policy).run(NAME, version)
+        assert time.monotonic() - began < world.place.goes_back_within
     assert (world.traffic(), world.versions(), world.answering()) == ({"1": 100}, ["1"], "1")
     champion, refused = world.registry.champion(NAME), world.registry.get(NAME, version)
     assert champion and champion.version == "1"
@@ -115,15 +147,17 @@ def test_a_version_that_does_not_answer_as_its_model_is_not_asked_by_anybody(wor
         return [{"distance": float(n)} for n in range(5)]
 
     recorded.recorded = swapped
-    with world.under_load(RATE) as outcomes, pytest.raises(RolledBack, match="answers .* its model"):
+    with world.under_load() as outcomes, pytest.raises(RolledBack, match="answers .* its model"):
         recorded.run(NAME, version)
     assert (set(outcomes.versions), outcomes.failed, outcomes.lost) == ({"1"}, {}, 0)
     assert world.versions() == ["1"]
 
 
+@EVERYWHERE
 def test_a_version_that_cannot_be_loaded_goes_back(world: World) -> None:
-    version = world.champion(-0.9)
-    (world.registry.serving_directory(NAME, version) / "model.onnx").write_bytes(b"torn")
+    torn = write_serving_directory(world.folder / "torn")
+    (torn / "model.onnx").write_bytes(b"torn")
+    world.champion(serving=torn)
     with pytest.raises(RolledBack, match="cannot be served"):
         world.roll_out()
     assert (world.traffic(), world.answering()) == ({"1": 100}, "1")
@@ -140,16 +174,27 @@ def test_a_first_version_that_cannot_be_loaded_is_an_error(tmp_path: Path) -> No
         world.endpoints.delete(NAME)
 
 
-@pytest.mark.parametrize("place", ["probe", "shadow", "canary", "recording", "going back", "alias"])
+@pytest.mark.parametrize(
+    ("world", "place"),
+    [
+        *product(["here"], PLACES),
+        pytest.param("there", "shadow", marks=THERE),
+        pytest.param("there", "going back", marks=THERE),
+        *(pytest.param("there", each, marks=SELDOM) for each in PLACES if each not in ("shadow", "going back")),
+    ],
+    indirect=["world"],
+)
 def test_a_roll_out_that_is_killed_anywhere_is_finished_by_the_next_one(world: World, place: str) -> None:
     faulty = place in ("going back", "alias")
     version = world.champion(serving=write_constant_directory(world.folder / "faulty") if faulty else None)
-    with world.under_load(RATE) as outcomes:
-        command = [sys.executable, "-m", "ml_platform_tests.contract.paused_rollout", str(world.folder), place]
+    with world.under_load() as outcomes:
+        command = [sys.executable, "-m", "ml_platform_tests.contract.paused_rollout"]
+        command += [str(world.folder), place, where(world)]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as run:
             assert run.stdout
-            assert run.stdout.readline() == b"reached\n"
-            run.send_signal(signal.SIGKILL)
+            said = run.stdout.readline()
+            run.kill()
+        assert said == b"reached\n"
         if faulty:
             # Its verdict was written down: nobody is asked about it again.
             with pytest.raises(RolledBack, match="before" if place == "alias" else "hardly differ"):
@@ -164,10 +209,11 @@ def test_a_roll_out_that_is_killed_anywhere_is_finished_by_the_next_one(world: W
     assert (outcomes.failed, outcomes.lost) == ({}, 0)
 
 
+@pytest.mark.parametrize("world", ["here", pytest.param("there", marks=SELDOM)], indirect=True)
 def test_with_manual_approval_it_waits_before_the_canary_until_a_person_says_so(world: World) -> None:
-    manual = QUICK.model_copy(update={"approval": "manual"})
+    manual = world.policy.model_copy(update={"approval": "manual"})
     version = world.champion(-0.9)
-    with world.under_load(RATE) as outcomes:
+    with world.under_load() as outcomes:
         assert world.rollout(manual).run(NAME, version).status == "waiting"
         assert world.rollout(manual).run(NAME, version).status == "waiting"
     assert (set(outcomes.versions), world.traffic()) == ({"1"}, {"1": 100})
@@ -180,10 +226,11 @@ def test_with_manual_approval_it_waits_before_the_canary_until_a_person_says_so(
         world.registry.approve_rollout(NAME, version, "ada")
 
 
+@EVERYWHERE
 def test_by_hand_the_version_before_is_back_in_one_step(world: World) -> None:
     version = world.champion(-0.9)
     world.roll_out()
-    with world.under_load(RATE) as outcomes:
+    with world.under_load() as outcomes:
         assert world.rollout().go_back(NAME, "ada") == "1"
     assert (world.traffic(), world.versions(), world.answering()) == ({"1": 100}, ["1"], "1")
     assert (outcomes.failed, outcomes.lost) == ({}, 0)
@@ -233,7 +280,7 @@ def test_a_roll_out_goes_on_while_a_worker_or_the_host_is_killed(world: World, p
     killed = host if victim == "host" else host.children()[0]
     rollout = world.rollout()
     rollout.tell = lambda sentence: killed.kill() if sentence.startswith(place) else None
-    with world.under_load(RATE) as outcomes:
+    with world.under_load() as outcomes:
         assert rollout.run(NAME, version).status == "served"
         psutil.wait_procs([killed], 0)
     assert not killed.is_running()

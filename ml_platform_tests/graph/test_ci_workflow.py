@@ -30,7 +30,8 @@ def test_every_change_is_tested_and_checked_and_its_assets_are_shown(workflow):
     # YAML 1.1 reads the key `on` as true.
     assert set(workflow[True]) == {"pull_request", "push"}
     script = '.ci/asset-changes "$BASE" | tee -a "$GITHUB_STEP_SUMMARY"'
-    assert commands(workflow) == ["make check", "make test", "make test-loop", "make check-assets", script]
+    tests = ["make check", "make test", "make test-azure", "make test-cloud", "make test-loop", "make check-assets"]
+    assert commands(workflow) == [*tests, script]
 
 
 def test_each_command_of_the_workflow_exists(workflow):

@@ -9,6 +9,7 @@ from mlflow import MlflowClient
 from dbx_jobs.contract import Days
 from ml_platform.core.gate import Evidence, Interval
 from ml_platform.gateways.jobs import Program
+from ml_platform.gateways.registry import Registry
 from ml_platform.training.contract import (
     REPORT_PATH,
     Calibration,
@@ -92,8 +93,8 @@ def compared(**changes: object):
 
 
 def champion_of(graph: Graph) -> str | None:
-    aliases = MlflowClient(graph.settings.mlflow_tracking_uri).get_registered_model("flight_delays").aliases
-    return str(aliases["champion"]) if "champion" in aliases else None
+    champion = Registry(MlflowClient(graph.settings.mlflow_tracking_uri), graph.settings.home).champion("flight_delays")
+    return champion.version if champion else None
 
 
 REFUSED = {

@@ -1,9 +1,12 @@
 """Runs of a replay that do not need one another are made at the same time; the others one after the other."""
 
+import logging
 import os
 import signal
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 import dagster as dg
@@ -18,7 +21,8 @@ SECONDS = 60
 class Toy:
     """Two sources and a table that reads both; `at` says when each begins and ends."""
 
-    def __init__(self, instance: dg.DagsterInstance, sources_meet: bool) -> None:
+    def __init__(self, instance: dg.DagsterInstance, sources_meet: bool, seconds: float = SECONDS) -> None:
+        self._seconds = seconds
         self.at: list[str] = []
         self.told: list[Made] = []
         self.interrupted = False
@@ -36,7 +40,7 @@ class Toy:
         @dg.asset(name=name)
         def source() -> None:
             self.at.append(f"{name} begins")
-            self._meeting.wait(SECONDS)
+            self._meeting.wait(self._seconds)
             if self.interrupted:
                 if name == "flights":
                     os.kill(os.getpid(), signal.SIGINT)
@@ -67,6 +71,27 @@ def test_two_sources_are_made_at_once_and_told_in_the_order_in_which_they_were_a
     made = toy.make("flights", "weather")
     assert [(each.assets, each.success) for each in made] == [(("flights",), True), (("weather",), True)]
     assert toy.told == made
+
+
+def test_a_run_does_not_wait_for_what_another_logs_and_leaves_its_handlers_open(tmp_path: Path) -> None:
+    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        toy = Toy(instance, sources_meet=False)
+        handler = logging.FileHandler(tmp_path / "log")
+        try:
+            with ThreadPoolExecutor(1) as another, handler.lock or nullcontext():
+                assert another.submit(toy.make, "flights").result(SECONDS)[0].success
+            assert handler.stream and not handler.stream.closed
+        finally:
+            handler.close()
+
+
+def test_runs_whose_output_dagster_captures_by_turning_this_process_s_streams_are_never_at_once(tmp_path: Path) -> None:
+    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        toy = Toy(instance, sources_meet=True, seconds=1)
+        assert [each.success for each in toy.make("flights", "weather")] == [False, False]
+        assert toy.at == ["flights begins", "weather begins"]
 
 
 def test_what_reads_another_waits_for_it(instance: dg.DagsterInstance) -> None:

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,9 @@ from ml_platform_tests.jobs.landed import Lake
 DEADLINE = 120
 
 
-def run_program(module: str, request: Any, folder: Path) -> "subprocess.Popen[bytes]":
+def run_program(
+    module: str, request: Any, folder: Path, variables: Mapping[str, str] = os.environ
+) -> "subprocess.Popen[bytes]":
     """Start `python -m <module>` with the environment that Pipes gives, messages going to a file in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     context = {
@@ -36,7 +38,7 @@ def run_program(module: str, request: Any, folder: Path) -> "subprocess.Popen[by
     (folder / "context.json").write_text(json.dumps(context))
     messages = folder / "messages.jsonl"
     messages.write_text("")
-    environment = os.environ | {
+    environment = dict(variables) | {
         "TMPDIR": str(folder),  # what a killed process leaves there goes with the test
         DAGSTER_PIPES_CONTEXT_ENV_VAR: encode_param({"path": str(folder / "context.json")}),
         DAGSTER_PIPES_MESSAGES_ENV_VAR: encode_param({"path": str(messages)}),

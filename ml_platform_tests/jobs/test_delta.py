@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from deltalake import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 
 from dbx_jobs import delta
@@ -31,6 +32,11 @@ def content(spark: SparkSession, uri: str) -> list[tuple]:
 @pytest.fixture
 def uri(tmp_path: Path) -> str:
     return (tmp_path / "table").as_uri()
+
+
+def test_a_new_table_has_no_deletion_vectors_wherever_it_is_made(sail: SparkSession, uri: str) -> None:
+    write_partitions(sail, three_days(sail), uri, DAYS)
+    assert DeltaTable(uri).metadata().configuration["delta.enableDeletionVectors"] == "false"
 
 
 def test_only_the_changed_one_of_the_asked_partitions_is_written(sail: SparkSession, uri: str) -> None:

@@ -24,9 +24,10 @@ def test_all_files_below_a_folder_are_listed_with_their_sizes_empty_ones_too(sai
     assert list_folders(folder.as_uri()) == ["a", "ab", "b"]
 
 
-def test_only_the_folders_asked_for_are_looked_into(sail: SparkSession, folder: Path):
-    assert list_files(sail, folder.as_uri(), ["a", "none"]) == [("a/deep/y.csv", 2), ("a/x.csv", 1)]
-    assert list_files(sail, folder.as_uri(), []) == []
+def test_only_the_folders_of_a_range_are_listed(sail: SparkSession, folder: Path):
+    assert list_files(sail, folder.as_uri(), "a", "a") == [("a/deep/y.csv", 2), ("a/x.csv", 1)]
+    assert list_files(sail, folder.as_uri(), "ab", "b") == [("ab/z.csv", 3), ("b/empty.csv", 0)]
+    assert list_files(sail, folder.as_uri(), "c", "d") == []
 
 
 def test_what_is_not_there_has_no_files(sail: SparkSession, folder: Path):

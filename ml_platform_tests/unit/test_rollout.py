@@ -23,7 +23,7 @@ def test_a_deployment_that_does_as_the_old_one_is_within_bounds() -> None:
     ("change", "reason"),
     [
         ({"failed": 11}, "failed 11 of 1000"),
-        ({"seconds": 0.0031}, "3.10 ms, more than 3 times the 1.00 ms"),
+        ({"seconds": 0.0031}, "3.10 ms of the processor, more than 3 times the 1.00 ms"),
         ({"mean": 0.35}, "mean prediction is 0.350"),
         ({"mean": 0.13}, "mean prediction is 0.130"),
         ({"deviation": 0.02}, "hardly differ"),

@@ -267,5 +267,5 @@ def test_the_metrics_count_answers_by_status_and_requests_by_deployment_but_no_p
     blue = {"deployment": "blue", "model_version": "1", "role": "live"}
     answers = [sample(answer.text, "scoring_requests_total", status=status) for status in ("200", "401", "422")]
     assert answers == [2, 1, 1]
-    assert sample(answer.text, "scoring_seconds_count", **blue) == 1
+    assert sample(answer.text, "scoring_processor_seconds_count", **blue) == 1
     assert sample(answer.text, "scoring_prediction_bucket", le="+Inf", **blue) == 2

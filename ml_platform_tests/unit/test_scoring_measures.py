@@ -83,9 +83,9 @@ def test_what_workers_that_have_ended_counted_stays_and_half_written_files_are_n
         ("scoring_requests_total", {"status": "422"}, 1),
         ("scoring_failures_total", {"of": "blue"}, 1),
         ("scoring_failures_total", {"of": "green"}, 0),
-        ("scoring_seconds_count", {"of": "blue"}, 3),
-        ("scoring_seconds_count", {"of": "green"}, 1),
-        ("scoring_seconds_sum", {"of": "green"}, 0.5),
+        ("scoring_processor_seconds_count", {"of": "blue"}, 3),
+        ("scoring_processor_seconds_count", {"of": "green"}, 1),
+        ("scoring_processor_seconds_sum", {"of": "green"}, 0.5),
         ("scoring_prediction_bucket", {"of": "blue", "le": "0.05"}, 1),
         ("scoring_prediction_bucket", {"of": "blue", "le": "0.25"}, 3),
         ("scoring_prediction_bucket", {"of": "blue", "le": "+Inf"}, 4),
@@ -102,7 +102,7 @@ def test_prometheus_reads_what_was_counted(name: str, labels: dict[str, Any], va
 
 def test_the_buckets_that_prometheus_reads_grow_to_the_count_of_all() -> None:
     text = exposition(total(two_workers())).decode()
-    (family,) = (each for each in text_string_to_metric_families(text) if each.name == "scoring_seconds")
+    (family,) = (each for each in text_string_to_metric_families(text) if each.name == "scoring_processor_seconds")
     buckets = [s for s in family.samples if s.name.endswith("_bucket") and s.labels["deployment"] == "blue"]
     assert [float(each.labels["le"]) for each in buckets] == pytest.approx([*SECONDS, float("inf")], rel=1e-5)
     assert [each.value for each in buckets] == sorted(each.value for each in buckets)

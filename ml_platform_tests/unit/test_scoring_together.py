@@ -1,6 +1,7 @@
 """Requests that arrive together are scored together, and answered as if each had come alone."""
 
 import asyncio
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -80,3 +81,18 @@ def test_a_request_that_fails_fails_alone(tmp_path: Path) -> None:
     assert isinstance(also_good, Scored)
     assert isinstance(bad, Exception)
     assert not isinstance(bad, NoProbability)
+
+
+def test_the_time_of_a_request_is_what_its_model_took_of_the_processor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serving = served(write_serving_directory(tmp_path / "model"))
+    original = ServingModel.score_matrix
+
+    def waiting(self: ServingModel, matrix: np.ndarray) -> np.ndarray:
+        threading.Event().wait(0.3)
+        return original(self, matrix)
+
+    monkeypatch.setattr(ServingModel, "score_matrix", waiting)
+    (found,) = scored(serving, [[far(1.0)]])
+    assert 0 < found.seconds < 0.2

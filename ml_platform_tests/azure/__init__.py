@@ -1,0 +1,1 @@
+"""The whole platform in the loopback cloud, with the Azure configuration unchanged."""

@@ -1,0 +1,1 @@
+"""A program that ends well and never opens Dagster Pipes."""
