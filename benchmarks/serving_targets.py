@@ -71,7 +71,7 @@ class Subject:
 @contextmanager
 def this_server(subject: Subject) -> Iterator[Target]:
     """The endpoint as it is deployed: keys, validation and inference log on."""
-    with _deployed(subject, "whole", subject.record) as target:
+    with _deployed(subject, subject.scratch, subject.record) as target:
         yield target
 
 
@@ -80,29 +80,41 @@ def with_online_features(subject: Subject) -> Iterator[Target]:
     """The same for a caller that sends what it knows: the rest comes from SQLite."""
     online = declared_online(subject.product, subject.settings)
     assert online
-    flight = fill_newest(subject.product, subject.settings, subject.scratch / "online")
+    folder = subject.scratch / "online"
+    flight = fill_newest(subject.product, subject.settings, folder / "store")
     # The values are of the last day that landed, the requests of now.
     lasting = msgspec.structs.replace(
-        online, store_uri=(subject.scratch / "online").as_uri(), ttl_seconds=1e10, ttl_seconds_of={}
+        online, store_uri=(folder / "store").as_uri(), ttl_seconds=1e10, ttl_seconds_of={}
     )
     record = {name: flight[name] for name in online.request}
-    with _deployed(subject, "online", record, lasting) as target:
+    with _deployed(subject, folder, record, lasting) as target:
         target.probability()
         model = ServingModel(subject.directory)
-        matrix = Encoder(model.signature).encode_records([_last_logged(subject.scratch / "online-log")])
+        matrix = Encoder(model.signature).encode_records([_last_logged(log_folder(folder))])
         yield replace(target, expected=float(model.score_matrix(matrix)[0]))
+
+
+def endpoint_folder(folder: Path, name: str) -> Path:
+    """Where the endpoint of that name keeps what it counts; `folder` is the scratch folder of `this_server`."""
+    return folder / "endpoints" / name
+
+
+def log_folder(folder: Path) -> Path:
+    """Its inference log."""
+    return folder / "log"
 
 
 @contextmanager
 def _deployed(
-    subject: Subject, kind: str, record: Mapping[str, Any], online: OnlineDeclaration | None = None
+    subject: Subject, folder: Path, record: Mapping[str, Any], online: OnlineDeclaration | None = None
 ) -> Iterator[Target]:
-    endpoints = LocalEndpoints(subject.scratch / f"{kind}-endpoints", str(subject.scratch / f"{kind}-log"))
     name = subject.product.name
+    directory = endpoint_folder(folder, name)
+    endpoints = LocalEndpoints(directory.parent, str(log_folder(folder)))
     try:
         uri = endpoints.deploy(_declaration(subject, online)).scoring_uri
         headers = {**JSON, "authorization": f"Bearer {endpoints.keys(name).primary}"}
-        host = int((subject.scratch / f"{kind}-endpoints" / name / LOCK_FILE).read_text())
+        host = int((directory / LOCK_FILE).read_text())
         yield Target(Request(uri, msgspec.json.encode(record), headers), psutil.Process(host))
     finally:
         endpoints.delete(name)

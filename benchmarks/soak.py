@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.server_process import Target
 from benchmarks.serving import champion
-from benchmarks.serving_targets import this_server
+from benchmarks.serving_targets import endpoint_folder, log_folder, this_server
 from benchmarks.wrk import Load, load, require_wrk
 from ml_platform.scoring.inference_log import COLLECTIONS
 from ml_platform.scoring.measures import Measures, measured
@@ -61,9 +61,9 @@ def main() -> None:
             with watched(target) as workers:
                 loads = soak(target, arguments.requests)
             time.sleep(SETTLE_SECONDS)
-            counted = measured(scratch / "endpoints" / subject.product.name)
+            counted = measured(endpoint_folder(scratch, subject.product.name))
         # The endpoint has ended, so all that it had to log is written.
-        lines = {collection: count_lines(scratch / "log", collection) for collection in COLLECTIONS}
+        lines = {collection: count_lines(log_folder(scratch), collection) for collection in COLLECTIONS}
     tell(loads, workers, counted, lines)
     if faults := [*lost(loads, counted, lines), *grown(workers)]:
         raise SystemExit("\n" + "\n".join(faults))
