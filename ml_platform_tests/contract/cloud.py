@@ -80,6 +80,8 @@ class Loopback:
             headers = {"authorization": f"Bearer {token}"}
             httpx.delete(url, headers=headers, verify=self.account.cloud.trust, trust_env=False).raise_for_status()
         self.registered.clear()
+        left = [each["name"] for each in self.arm.autoscale_settings()]
+        assert not left, f"autoscale settings were left, which would scale what is deployed later: {left}"
         with self.blobs() as container:
             for blob in container.list_blob_names():
                 container.delete_blob(blob)

@@ -99,6 +99,15 @@ class Emulator:
     def clear_faults(self) -> None:
         self._control("POST", "faults", [])
 
+    def autoscale_settings(self) -> list[dict[str, Any]]:
+        """All that the resource group has."""
+        return self._control("GET", "autoscale")
+
+    def load(self, endpoint: str, deployment: str, cpu: float) -> int:
+        """Let a deployment's CPUs be so busy (percent) until it is scaled; how many instances it has then."""
+        told = {"endpoint": endpoint, "deployment": deployment, "cpu": cpu}
+        return self._control("POST", "load", told)["capacity"]
+
     def assert_clean(self) -> None:
         """No violation of a contract and no unknown route since the last clearing."""
         record = self.record()

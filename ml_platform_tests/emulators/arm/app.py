@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ml_platform_tests.emulators.arm.answers import Refused, refuse
 from ml_platform_tests.emulators.arm.artifacts import artifact_routes
 from ml_platform_tests.emulators.arm.assets import asset_routes
+from ml_platform_tests.emulators.arm.autoscale import autoscale_routes
 from ml_platform_tests.emulators.arm.blobs import blob_routes
 from ml_platform_tests.emulators.arm.capacity import capacity_routes
 from ml_platform_tests.emulators.arm.cloud_metadata import cloud_metadata_routes
@@ -36,7 +37,7 @@ def routes() -> list[KnownRoute]:
     """All routes behind a token. Modules of other resources are added here."""
     registry = [*registry_routes(), *tracking_routes(), *schedule_routes()]
     assets = [*asset_routes(), *upload_routes(), *artifact_routes()]
-    executed = [*compute_routes(), *capacity_routes(), *job_routes(), *endpoint_routes()]
+    executed = [*compute_routes(), *capacity_routes(), *job_routes(), *endpoint_routes(), *autoscale_routes()]
     return [*workspace_routes(), *assets, *operation_routes(), *registry, *executed]
 
 

@@ -1,7 +1,7 @@
 """What a subscription lets the workspace have: nodes of its compute, machines, cores, and what the caller may do.
 
 POST `/_emulator/capacity` changes it: {"cores": {family: limit}, "nodes": [states], "state": of the cluster,
-"roles": [permissions]}; what is not named stays.
+"roles": [permissions in the workspace], "group_roles": [permissions in its resource group]}; what is not named stays.
 """
 
 from typing import Any
@@ -39,6 +39,15 @@ DATA_SCIENTIST = {
 }
 """The built-in role AzureML Data Scientist, as far as it is about workspaces."""
 
+AUTOSCALER = {
+    "actions": [f"Microsoft.Insights/autoscaleSettings/{verb}" for verb in ("read", "write", "delete")],
+    "notActions": [],
+    "dataActions": [],
+    "notDataActions": [],
+}
+"""The role of deployments/azure/bicep/autoscale-role.bicep."""
+GROUP = "/subscriptions/{subscription}/resourceGroups/{group}"
+
 
 def capacity_routes() -> list[Any]:
     return [
@@ -46,13 +55,16 @@ def capacity_routes() -> list[Any]:
         KnownRoute(f"{PROVIDER}/usages", usages),
         KnownRoute(f"{PROVIDER}/vmSizes", machines),
         KnownRoute(f"{WORKSPACE}/providers/Microsoft.Authorization/permissions", permissions),
+        KnownRoute(f"{GROUP}/providers/Microsoft.Authorization/permissions", group_permissions),
         Route(f"{CONTROL}capacity", change, methods=["POST"]),
     ]
 
 
 def _held(arm: Arm) -> dict[str, Any]:
     hidden = arm.store.get("", ()).hidden
-    return hidden.setdefault("capacity", {"cores": {}, "nodes": [], "roles": [DATA_SCIENTIST]})
+    return hidden.setdefault(
+        "capacity", {"cores": {}, "nodes": [], "roles": [DATA_SCIENTIST], "group_roles": [AUTOSCALER]}
+    )
 
 
 async def change(request: Request) -> Response:
@@ -113,6 +125,14 @@ async def machines(request: Request) -> Response:
 async def permissions(request: Request) -> Response:
     """https://learn.microsoft.com/rest/api/authorization/permissions/list-for-resource"""
     return JSONResponse({"value": _held(arm_of(request))["roles"], "nextLink": None})
+
+
+async def group_permissions(request: Request) -> Response:
+    """https://learn.microsoft.com/rest/api/authorization/permissions/list-for-resource-group"""
+    arm: Arm = request.app.state.arm
+    if request.path_params["group"].lower() != arm.workspace.group.lower():
+        raise not_found(request.url.path)
+    return JSONResponse({"value": _held(arm)["group_roles"], "nextLink": None})
 
 
 def _in_region(request: Request) -> Arm:

@@ -4,7 +4,7 @@ import asyncio
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import aiohttp
@@ -45,6 +45,10 @@ class Settings:
     timeout: float
     most_at_once: int
 
+    def of(self, count: int) -> "Settings":
+        """The same with so many instances."""
+        return replace(self, count=count, most_at_once=self.most_at_once // self.count * count)
+
 
 @dataclass
 class Hosted:
@@ -70,6 +74,15 @@ class Hosted:
         old, self.instances, self.settings = self.instances, new, settings
         await self._end(old)
         self._keeper = self._keeper or asyncio.create_task(self._keep())
+
+    async def scale(self, count: int) -> None:
+        """Start instances beside those that answer, or end the last ones, until there are so many."""
+        assert self.settings
+        self.settings = settings = self.settings.of(count)
+        new = [await self._start(settings) for _ in range(count - len(self.instances))]
+        await asyncio.gather(*(self._await_ready(each, settings) for each in new))
+        left, self.instances = self.instances[count:], [*self.instances[:count], *new]
+        await self._end(left)
 
     async def end(self) -> None:
         """End all instances."""
