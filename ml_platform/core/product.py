@@ -226,6 +226,30 @@ class RolloutSpec(Spec):
     )
 
 
+class AutoscaleSpec(Spec):
+    """How many instances answer, by their load, where a service adds and removes them: Azure, not a laptop's host."""
+
+    min_instances: int = Field(ge=1)
+    max_instances: int = Field(ge=1)
+    scale_out_cpu_percent: int = Field(default=70, ge=1, le=99, description="Mean CPU utilisation that adds one.")
+    scale_in_cpu_percent: int = Field(default=30, ge=1, le=99, description="Mean CPU utilisation that removes one.")
+    window_minutes: int = Field(default=5, ge=5, le=720, description="Over which the utilisation is averaged.")
+    cooldown_minutes: int = Field(default=10, ge=1, le=10_080, description="Between two changes of their number.")
+
+    @model_validator(mode="after")
+    def _steady(self) -> "AutoscaleSpec":
+        least, out = self.min_instances, self.scale_out_cpu_percent
+        if self.max_instances < least:
+            raise ValueError(f"max_instances ({self.max_instances}) is less than min_instances ({least})")
+        # Azure Monitor removes no instance whose load would make it add one: such a bound would never be acted on.
+        if self.scale_in_cpu_percent > (most := out * least // (least + 1)):
+            raise ValueError(
+                f"scale_in_cpu_percent ({self.scale_in_cpu_percent}) is too near to scale_out_cpu_percent ({out}): "
+                f"{least} of {least + 1} instances would then be above {out}; declare at most {most}"
+            )
+        return self
+
+
 class EndpointSpec(Spec):
     """The real-time endpoint that serves the champion."""
 
@@ -236,6 +260,9 @@ class EndpointSpec(Spec):
         default=256, ge=1, description="Requests at once, a worker; more are refused with 429, to come later."
     )
     max_worker_mib: int = Field(default=1024, ge=128, description="Memory at which a worker is replaced.")
+    autoscale: AutoscaleSpec | None = Field(
+        default=None, description="On Azure; absent: ML_PLATFORM_AZUREML_INSTANCES. A laptop keeps its `workers`."
+    )
     rollout: RolloutSpec = Field(default_factory=RolloutSpec)
 
 

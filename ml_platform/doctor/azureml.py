@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from ml_platform.doctor.azure_failures import Asked, explained
 from ml_platform.doctor.check import CheckFailed, Seen
-from ml_platform.gateways.workspace import ARM_ID, check_workspace, workspace_client
+from ml_platform.gateways.workspace import ARM_ID, check_workspace, resource_manager, workspace_client
 from ml_platform.settings import Settings
 from ml_platform.training.blobs import LAKE
 
@@ -42,10 +42,7 @@ class Workspace:
     @property
     def base_url(self) -> str:
         """Of Azure Resource Manager in this cloud."""
-        # azure-ai-ml has no public name for it, and reads it from ARM_CLOUD_METADATA_URL in clouds of other names.
-        from azure.ai.ml._azure_environments import _get_base_url_from_metadata
-
-        return str(_get_base_url_from_metadata()).rstrip("/")
+        return resource_manager()
 
     @property
     def name(self) -> str:

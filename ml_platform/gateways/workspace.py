@@ -26,6 +26,14 @@ def check_workspace(arm_id: str) -> str:
     return arm_id
 
 
+def resource_manager() -> str:
+    """The URL of Azure Resource Manager in this cloud."""
+    # azure-ai-ml has no public name for it, and reads it from ARM_CLOUD_METADATA_URL in clouds of other names.
+    from azure.ai.ml._azure_environments import _get_base_url_from_metadata
+
+    return str(_get_base_url_from_metadata()).rstrip("/")
+
+
 def workspace_client(arm_id: str, **options: Any) -> "MLClient":
     """A client of the workspace with the identity that the environment holds.
 

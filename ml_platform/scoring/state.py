@@ -58,6 +58,21 @@ class OnlineDeclaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     ttl_seconds_of: dict[str, float] = {}
 
 
+class Autoscale(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Between how many instances a deployment is scaled, and by which mean CPU utilisation (percent) over a window."""
+
+    min_instances: int
+    max_instances: int
+    scale_out_cpu_percent: int = 70
+    scale_in_cpu_percent: int = 30
+    window_minutes: int = 5
+    cooldown_minutes: int = 10
+
+    def within(self, instances: int) -> int:
+        """The number within the bounds that is nearest."""
+        return min(max(instances, self.min_instances), self.max_instances)
+
+
 class EndpointDeclaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What an endpoint is to be; a ValueError names what does not fit.
 
@@ -66,7 +81,8 @@ class EndpointDeclaration(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     the columns `primary_key` and `event_time` beside the model's inputs, so that labels find it. `port` 0 lets the
     host choose one, once. `replay_clock` lets callers say what time it is, for replays. Beyond
     `max_concurrent_requests` a worker, callers are sent away for a while; a worker that takes more than
-    `max_worker_mib` of memory is replaced. Without `online` a caller sends every input itself.
+    `max_worker_mib` of memory is replaced. Without `online` a caller sends every input itself. `autoscale` is for
+    places that add and remove instances; a host on this machine keeps its workers.
     """
 
     name: str
@@ -81,6 +97,7 @@ class EndpointDeclaration(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     max_concurrent_requests: int = 256
     max_worker_mib: int = 1024
     online: OnlineDeclaration | None = None
+    autoscale: Autoscale | None = None
 
     def __post_init__(self) -> None:
         names = [deployment.name for deployment in self.deployments]

@@ -104,6 +104,8 @@ class Rollout:
             return "the endpoint does not answer"
         if not state.settled:
             return "a roll-out was left half done"
+        if state.declared.autoscale != self.endpoint.autoscale:
+            return "it is not scaled as is declared"
         stable, others = state.serving, len(state.declared.deployments) - 1
         champion = self.registry.champion(stable.model_name) if stable and others else None
         if stable and champion and champion.version == stable.model_version and self._is_over(champion):

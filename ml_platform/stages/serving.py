@@ -14,7 +14,7 @@ from ml_platform.errors import GateError, RolledBack
 from ml_platform.gateways.endpoints import EndpointDeclaration, Endpoints
 from ml_platform.gateways.lake import Lake
 from ml_platform.gateways.registry import Registry
-from ml_platform.scoring.state import OnlineDeclaration
+from ml_platform.scoring.state import Autoscale, OnlineDeclaration
 from ml_platform.settings import Settings
 from ml_platform.stages.attempts import WHOLE, Attempt, contents, record
 from ml_platform.stages.conditions import follow
@@ -132,6 +132,7 @@ def rollout_of(product: ProductSpec, endpoints: Endpoints, registry: Registry, s
         max_concurrent_requests=spec.max_concurrent_requests,
         max_worker_mib=spec.max_worker_mib,
         online=declared_online(product, settings),
+        autoscale=Autoscale(**spec.autoscale.model_dump()) if spec.autoscale else None,
     )
     # An old deployment stays ready until the labels of its last predictions have matured.
     keep = timedelta(days=product.monitors.performance.maturity_days)

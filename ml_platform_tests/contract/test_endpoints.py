@@ -10,14 +10,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 
 from ml_platform.errors import EndpointError
-from ml_platform.gateways.endpoints import Keys, ScoringClient
+from ml_platform.gateways.endpoints import Autoscale, Keys, ScoringClient
 from ml_platform.scoring.encoding import MODEL_FILE
 from ml_platform.scoring.state import KEYS_FILE, LOCK_FILE, write_state
 from ml_platform_tests.contract.local_world import NAME, World, eventually, records, status
 from ml_platform_tests.serving_directories import RECORD, write_serving_directory
+
+
+def test_a_host_keeps_its_declared_workers_where_a_product_declares_autoscaling(world: World) -> None:
+    declared = msgspec.structs.replace(world.declaration("1"), workers=2, autoscale=Autoscale(3, 5))
+    state = world.endpoints.deploy(declared)
+    assert (state.status, state.declared, len(world.workers())) == ("serving", declared, 2)
 
 
 @pytest.mark.parametrize("fault", ["absent", "torn", "no probability", "other inputs"])

@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 
 from ml_platform.components.declared import declared_product
 from ml_platform.core.product import ProductSpec
-from ml_platform.gateways.endpoints import LocalEndpoints, ScoringClient
+from ml_platform.gateways.endpoints import Autoscale, LocalEndpoints, ScoringClient
 from ml_platform.gateways.registry import Registry, initialise
 from ml_platform.scoring.state import LOCK_FILE
 from ml_platform.stages.run_alerts import alerts_of
@@ -137,6 +137,10 @@ def test_the_sensor_asks_for_what_is_left_to_do_and_for_nothing_else(served: Cal
     assert ticks.sensor(SENSOR) == []
     graph.declare(traffic={"blue": 10, "green": 90})
     assert "half done" in asked(ticks)
+    graph.materialise(ENDPOINT)
+    assert ticks.sensor(SENSOR) == []
+    graph.declare(autoscale=Autoscale(1, 3))
+    assert "not scaled as is declared" in asked(ticks)
     graph.materialise(ENDPOINT)
     assert ticks.sensor(SENSOR) == []
     long_ago = (datetime.now(UTC) - timedelta(days=2)).isoformat()

@@ -7,9 +7,10 @@ from ml_platform.gateways.endpoints.local import LocalEndpoints
 from ml_platform.gateways.endpoints.probe import probe
 from ml_platform.gateways.endpoints.protocol import Endpoints, EndpointState
 from ml_platform.scoring.measures import Counts
-from ml_platform.scoring.state import Deployment, EndpointDeclaration, Keys
+from ml_platform.scoring.state import Autoscale, Deployment, EndpointDeclaration, Keys
 
 __all__ = [
+    "Autoscale",
     "AzureEndpoints",
     "Counts",
     "Deployment",

@@ -5,11 +5,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from ml_platform.errors import EndpointError, SettingsError
+from ml_platform.gateways.endpoints.azureml_autoscale import AutoscaleSettings
 from ml_platform.gateways.endpoints.azureml_deploying import Deploying
 from ml_platform.gateways.endpoints.azureml_deployment import (
+    AUTOSCALE_TAG,
     MAX_MIRROR,
     Hosting,
+    autoscale_in,
     restored,
 )
 from ml_platform.gateways.endpoints.azureml_lake import EndpointDocuments, Lease
@@ -84,6 +89,10 @@ class AzureEndpoints:
                 # Nobody is sent to a container any more that is about to end.
                 endpoint.traffic, endpoint.mirror_traffic = {}, {}
                 _when_free(lambda: service.put_endpoint(endpoint), self._seconds)
+                if AUTOSCALE_TAG in (endpoint.tags or {}):
+                    # They outlive what they scale.
+                    settings = AutoscaleSettings(self._hosting.workspace, there, lease.check)
+                    _when_free(lambda: settings.keep(set()), self._seconds)
                 _when_free(lambda: service.delete_endpoint(there), self._seconds)
             documents.forget()
 
@@ -103,8 +112,11 @@ class AzureEndpoints:
 
     def _deploying(self, declaration: EndpointDeclaration, documents: EndpointDocuments, lease: Lease) -> Deploying:
         service = Service(self._hosting.workspace, self._seconds, lease.check)
+        settings = AutoscaleSettings(
+            self._hosting.workspace, self._hosting.endpoint_name(declaration.name), lease.check
+        )
         return Deploying(
-            declaration, self._hosting, self._lake, service, documents, lambda: self.state(declaration.name)
+            declaration, self._hosting, self._lake, service, documents, settings, lambda: self.state(declaration.name)
         )
 
     def _absent(self, name: str) -> EndpointError:
@@ -114,7 +126,10 @@ class AzureEndpoints:
     def _state(
         self, name: str, endpoint: "ManagedOnlineEndpoint", deployments: "list[ManagedOnlineDeployment]"
     ) -> EndpointState:
-        declared = restored(name, deployments, endpoint.traffic, endpoint.mirror_traffic, self._models)
+        declared = msgspec.structs.replace(
+            restored(name, deployments, endpoint.traffic, endpoint.mirror_traffic, self._models),
+            autoscale=autoscale_in(endpoint.tags),
+        )
         refused = {
             str(each.name): f"its provisioning state is {each.provisioning_state}"
             for each in deployments

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ml_platform.errors import DeploymentRefused, EndpointError
-from ml_platform.gateways.endpoints.azureml_deployment import TAG, Hosting, is_equal
+from ml_platform.gateways.endpoints.azureml_autoscale import AutoscaleSettings
+from ml_platform.gateways.endpoints.azureml_deployment import AUTOSCALE_TAG, Hosting, is_equal, tags_of
 from ml_platform.gateways.endpoints.azureml_lake import EndpointDocuments
 from ml_platform.gateways.endpoints.azureml_service import (
     FAILED,
     READY,
+    SCALING,
     Busy,
     ProvisioningFailed,
     Service,
@@ -44,20 +46,23 @@ class Deploying:
     lake: str
     service: Service
     documents: EndpointDocuments
+    settings: AutoscaleSettings
     state: Callable[[], EndpointState | None]
 
     def run(self) -> None:
         """Look and act; raises Busy, DeploymentRefused and other EndpointErrors."""
         endpoint = self._endpoint()
         there = {str(each.name): each for each in self.service.deployments(self._name)}
-        if at_work := [name for name, each in there.items() if state_of(each) not in {READY, *FAILED}]:
+        if at_work := [name for name, each in there.items() if state_of(each) not in {READY, SCALING, *FAILED}]:
             raise Busy(f"endpoint {self.declaration.name!r}: Azure ML is at work on {at_work}")
         before = self.state()
+        self._begin_scaling(endpoint, set(there))
         for deployment in self.declaration.deployments:
             self._bring(deployment, endpoint, there.get(deployment.name), before)
         self._probe(str(endpoint.scoring_uri))
-        switch = Switch(self.documents, self._instances(), self._put)
+        switch = Switch(self.documents, self._instances, self._put)
         switch.to(self.declaration, endpoint.traffic, endpoint.mirror_traffic)
+        self._scale(str(endpoint.location))
         undeclared = set(there) - {each.name for each in self.declaration.deployments}
         for name in sorted(undeclared):
             self.service.delete_deployment(self._name, name)
@@ -73,13 +78,40 @@ class Deploying:
         """The endpoint, made where it is not there or was half made."""
         found = self.service.endpoint(self._name)
         if found is None or state_of(found) in FAILED:
-            self._put({}, {})
+            self._put({}, {}, found.tags if found else None)
             found = self.service.endpoint(self._name)
         if found is None or state_of(found) != READY:
             raise Busy(f"endpoint {self.declaration.name!r} is {state_of(found) if found else 'not there'}")
         return found
 
-    def _put(self, traffic: Mapping[str, int], mirror: Mapping[str, int]) -> None:
+    def _begin_scaling(self, endpoint: "ManagedOnlineEndpoint", there: set[str]) -> None:
+        """What scales nothing goes before anything is made under its name; the endpoint tells of scaling beforehand.
+
+        So by the endpoint alone it is known whether settings are to be looked for, which takes rights of its own.
+        """
+        tags, declared = endpoint.tags or {}, tags_of(self.declaration).get(AUTOSCALE_TAG)
+        if declared or AUTOSCALE_TAG in tags:
+            self.settings.keep(there if declared else set())
+        if tags.get(AUTOSCALE_TAG) != declared:
+            self._put(endpoint.traffic, endpoint.mirror_traffic)
+
+    def _scale(self, region: str) -> None:
+        """Scale the deployment that answers more than half of the requests.
+
+        The others keep as many instances as they have: one that is kept can take all requests back at once, and one
+        that is watched, which begins with as many as the main one has, can take all of them over.
+        """
+        declared = self.declaration
+        if declared.autoscale is None:
+            return
+        if main := next((name for name, share in declared.traffic.items() if share > 50), ""):
+            self.settings.scale(main, declared.autoscale, region, declared.name)
+        else:
+            self.settings.keep(set())
+
+    def _put(
+        self, traffic: Mapping[str, int], mirror: Mapping[str, int], tags: Mapping[str, str] | None = None
+    ) -> None:
         from azure.ai.ml.entities import IdentityConfiguration, ManagedIdentityConfiguration, ManagedOnlineEndpoint
 
         own = self.hosting.identity
@@ -90,7 +122,7 @@ class Deploying:
                 name=self._name,
                 auth_mode="key",
                 identity=IdentityConfiguration(type=kind, user_assigned_identities=identities),
-                tags={TAG: self.declaration.name},
+                tags=dict(tags or tags_of(self.declaration)),
                 traffic=dict(traffic),
                 mirror_traffic=dict(mirror),
             )
@@ -104,11 +136,15 @@ class Deploying:
         before: EndpointState | None,
     ) -> None:
         wanted = self.hosting.deployment(self.declaration, deployment, self.lake, _client_id(endpoint))
-        if present and state_of(present) == READY and is_equal(present, wanted):
+        if self.declaration.autoscale and present:
+            wanted.instance_count = present.instance_count
+        if present and state_of(present) in (READY, SCALING) and is_equal(present, wanted):
             return
         if present and state_of(present) in FAILED and not endpoint.traffic.get(deployment.name):
             self.service.delete_deployment(self._name, deployment.name)
             present = None
+        if self.declaration.autoscale:
+            wanted.instance_count = self._count(deployment.name, endpoint.traffic)
         try:
             self.service.put_deployment(wanted)
         except ProvisioningFailed as error:
@@ -143,8 +179,17 @@ class Deploying:
         for deployment in self.declaration.deployments:
             probe(self.declaration, deployment, uri, key)
 
+    def _count(self, name: str, traffic: Mapping[str, int]) -> int:
+        """With how many instances a scaled endpoint's deployment is written: its own, as of now, or the main one's."""
+        assert self.declaration.autoscale
+        there = {str(each.name): each.instance_count or 1 for each in self.service.deployments(self._name)}
+        main = max(sorted(there), key=lambda each: traffic.get(each, 0), default="")
+        return self.declaration.autoscale.within(there.get(name, there.get(main, 1)))
+
     def _instances(self) -> dict[str, int]:
-        return {str(each.name): each.instance_count or 1 for each in self.service.deployments(self._name)}
+        """How many each deployment has at least: one that is being scaled tells how many it will have."""
+        there = self.service.deployments(self._name)
+        return {str(each.name): 1 if state_of(each) == SCALING else each.instance_count or 1 for each in there}
 
 
 def _client_id(endpoint: Any) -> str:

@@ -18,13 +18,15 @@ from ml_platform.scoring.container_contract import (
     PORT_VARIABLE,
     Contained,
 )
-from ml_platform.scoring.state import Deployment, EndpointDeclaration
+from ml_platform.scoring.state import Autoscale, Deployment, EndpointDeclaration
 
 if TYPE_CHECKING:
     from azure.ai.ml.entities import ManagedOnlineDeployment
 
 TAG = "ml_platform_endpoint"
 """Of an endpoint: its name here."""
+AUTOSCALE_TAG = "ml_platform_autoscale"
+"""Of an endpoint: the Autoscale that is declared, as JSON; absent where no setting of Azure Monitor can be ours."""
 CLIENT_VARIABLE = "AZURE_CLIENT_ID"
 """By which azure-identity chooses among the identities of a container."""
 REQUEST_SECONDS = 10
@@ -90,8 +92,27 @@ class Hosting:
 def contained_of(declaration: EndpointDeclaration, deployment: Deployment, lake: str) -> Contained:
     """What the container of a deployment is told: of the endpoint only what is its own."""
     alone = msgspec.structs.replace(deployment, serving_dir="")
-    endpoint = msgspec.structs.replace(declaration, deployments=(alone,), traffic={deployment.name: 100}, mirror={})
+    endpoint = msgspec.structs.replace(
+        declaration, deployments=(alone,), traffic={deployment.name: 100}, mirror={}, autoscale=None
+    )
     return Contained(endpoint, lake)
+
+
+def tags_of(declaration: EndpointDeclaration) -> dict[str, str]:
+    """The tags of an endpoint: what of its declaration none of its deployments is told."""
+    scaled = declaration.autoscale
+    return {
+        TAG: declaration.name,
+        **({AUTOSCALE_TAG: msgspec.json.encode(scaled).decode()} if scaled else {}),
+    }
+
+
+def autoscale_in(tags: Mapping[str, str] | None) -> Autoscale | None:
+    """What an endpoint's tags say; None also where somebody has written something else there."""
+    try:
+        return msgspec.json.decode((tags or {}).get(AUTOSCALE_TAG, ""), type=Autoscale)
+    except msgspec.DecodeError:
+        return None
 
 
 def is_equal(one: "ManagedOnlineDeployment", other: "ManagedOnlineDeployment") -> bool:

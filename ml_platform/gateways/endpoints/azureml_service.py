@@ -17,8 +17,8 @@ T = TypeVar("T")
 
 LOG_LINES = 60
 READ_AGAIN = 2
-READY, FAILED = "succeeded", {"failed", "canceled"}
-"""Provisioning states; in any other one the service is at work."""
+READY, SCALING, FAILED = "succeeded", "scaling", {"failed", "canceled"}
+"""Provisioning states; in any other one the service is at work. One that is scaled answers all the while."""
 
 
 class Busy(EndpointError):
@@ -90,7 +90,7 @@ class Service:
             try:
                 self._wait(what, poller)
             except HttpResponseError as error:
-                raise ProvisioningFailed(_said(error)) from error
+                raise ProvisioningFailed(said(error)) from error
 
     def delete_deployment(self, endpoint: str, name: str) -> None:
         """Remove a deployment; requests that it has begun end."""
@@ -139,12 +139,12 @@ class Service:
             yield
         except HttpResponseError as error:
             if error.status_code == 409:
-                raise Busy(f"{what}: {_said(error)}") from error
+                raise Busy(f"{what}: {said(error)}") from error
             remedy = {
                 401: "see whom the environment signs in as",
                 403: f"give that identity the role AzureML Data Scientist on {self._workspace}",
             }.get(error.status_code or 0, "deploy again to go on from there")
-            raise EndpointError(f"Azure ML refused {what}: {_said(error)}; {remedy}") from error
+            raise EndpointError(f"Azure ML refused {what}: {said(error)}; {remedy}") from error
         except (AzureError, MlException) as error:
             raise EndpointError(f"Azure ML, {what}: {str(error)[:500]}; deploy again to go on from there") from error
 
@@ -165,7 +165,8 @@ def state_of(resource: Any) -> str:
     return str(getattr(state, "value", state) or "").lower()
 
 
-def _said(error: Any) -> str:
+def said(error: Any) -> str:
+    """The service's code and message."""
     code = getattr(error.error, "code", None) or error.status_code
     message = getattr(error.error, "message", None) or error.message
     return f"{code}: {message}"[:1000]

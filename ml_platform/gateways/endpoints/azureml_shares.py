@@ -13,7 +13,7 @@ A change that is killed anywhere leaves one of these states, from which the next
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ml_platform.errors import EndpointError
 from ml_platform.gateways.endpoints.azureml_lake import LOOK_SECONDS, EndpointDocuments
@@ -33,11 +33,15 @@ Shares = Callable[[Mapping[str, int], Mapping[str, int]], None]
 
 @dataclass
 class Switch:
-    """Changes the shares of one endpoint; `instances` says how many each of its deployments has."""
+    """Changes the shares of one endpoint; `count` says how many instances each of its deployments has."""
 
     documents: EndpointDocuments
-    instances: Mapping[str, int]
+    count: Callable[[], Mapping[str, int]]
     put: Shares
+    _instances: Mapping[str, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._instances = self.count()
 
     def to(self, declared: EndpointDeclaration, traffic: Mapping[str, int], mirror: Mapping[str, int]) -> None:
         """From the present `traffic` and `mirror` to those that are declared."""
@@ -86,11 +90,15 @@ class Switch:
                 return sum(each.roles >= roles.generation for each in told)
 
             deadline = time.monotonic() + FOLLOW_SECONDS
-            while (count := following()) < self.instances[deployment.name]:
+            while (count := following()) < self._instances[deployment.name]:
                 if time.monotonic() > deadline:
+                    # Autoscaling may have removed some.
+                    self._instances = self.count()
+                    if count >= self._instances.get(deployment.name, 0):
+                        break
                     raise EndpointError(
                         f"endpoint {declared.name!r}: of {deployment.name!r} {count} of "
-                        f"{self.instances[deployment.name]} instances follow their role in the lake: what they answer "
+                        f"{self._instances[deployment.name]} instances follow their role in the lake: what they answer "
                         "would not be logged. See in the deployment's log whether its identity may read and write the "
                         "lake, then deploy again"
                     )
@@ -109,7 +117,7 @@ class Switch:
                 if _asked(now) != _asked(marks):
                     marks = now
                 still = [name for name, told in now.items() if told.beat - _beat(marks, name) >= QUIET_BEATS]
-                if len(still) >= self.instances[deployment.name]:
+                if len(still) >= self._instances[deployment.name]:
                     break
 
     def _told(self, deployment: Deployment) -> dict[str, Told]:
