@@ -68,7 +68,7 @@ def _of_models_here(settings: Settings) -> Iterator[Check]:
 def _of_azureml(settings: Settings) -> Iterator[Check]:
     from ml_platform.doctor.azureml import Workspace
     from ml_platform.doctor.azureml_quota import look_at_serving_quota, look_at_training_quota
-    from ml_platform.doctor.azureml_rights import look_at_rights
+    from ml_platform.doctor.azureml_rights import look_at_autoscaling, look_at_rights
 
     workspace, name = Workspace(settings), "azureml"
     yield Check(name, workspace.look)
@@ -79,6 +79,7 @@ def _of_azureml(settings: Settings) -> Iterator[Check]:
     yield Check("azureml training image", lambda: workspace.look_at_environment(trains, "that trains"), needs=name)
     yield Check("azureml scoring image", lambda: workspace.look_at_environment(serves, "that serves"), needs=name)
     yield Check("azureml serving quota", lambda: look_at_serving_quota(workspace), needs=name)
+    yield Check("azureml autoscaling", lambda: look_at_autoscaling(workspace), needs=name)
     yield Check("azureml datastore", workspace.look_at_datastore, needs=name)
 
 

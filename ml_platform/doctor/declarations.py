@@ -1,6 +1,7 @@
 """What is declared: products, alert addresses, the revision of the code."""
 
 from ml_platform.asset_checks.products import declared_products
+from ml_platform.core.product import AutoscaleSpec
 from ml_platform.doctor.check import CheckFailed, Seen
 from ml_platform.errors import SettingsError, SpecError
 from ml_platform.gateways.alerts.address import addresses
@@ -27,6 +28,12 @@ def look_at_products() -> Seen:
 def declared_ports() -> dict[str, int]:
     """The port of each product's endpoint on this machine."""
     return {each.product.name: each.product.endpoint.port for each in declared_products() if each.product.endpoint}
+
+
+def declared_autoscaling() -> dict[str, AutoscaleSpec]:
+    """How the endpoints of products are scaled that say so, by product."""
+    declared = {each.product.name: each.product.endpoint.autoscale for each in declared_products()}
+    return {name: scaled for name, scaled in declared.items() if scaled}
 
 
 def look_at_alerts(settings: Settings) -> Seen:

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from ml_platform.core.product import AutoscaleSpec
 from ml_platform_tests.doctor.looked import assert_failed, changed, look
 from ml_platform_tests.doctor.loopback import SUBSCRIPTION, WORKSPACE, Loopback, reached
-from ml_platform_tests.emulators.arm.capacity import DATA_SCIENTIST
+from ml_platform_tests.emulators.arm.capacity import AUTOSCALER, DATA_SCIENTIST
 from ml_platform_tests.emulators.process import Cloud, started
 
 pytestmark = pytest.mark.cloud
@@ -77,6 +78,22 @@ def test_the_role_of_a_data_scientist_is_enough_and_a_reader_s_is_not(cloud: Loo
     assert "jobs/write" in str(result.reason) and "jobs/read" not in str(result.reason)
     cloud.capacity(roles=[READER, DATA_SCIENTIST])
     assert look(cloud.settings, "azureml rights").status == "ok"
+
+
+def test_the_right_to_scale_is_looked_at_where_a_product_declares_it(
+    cloud: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = look(cloud.settings, "azureml autoscaling")
+    assert result.status == "skipped" and "no product declares endpoint.autoscale" in str(result.reason)
+    declared = {"flight_delays": AutoscaleSpec(min_instances=2, max_instances=5)}
+    monkeypatch.setattr("ml_platform.doctor.azureml_rights.declared_autoscaling", lambda: declared)
+    result = look(cloud.settings, "azureml autoscaling")
+    assert (result.status, result.seen) == ("ok", {"flight_delays": "2 to 5 instances"}), result
+    cloud.capacity(group_roles=[READER])
+    result = look(cloud.settings, "azureml autoscaling")
+    cloud.capacity(group_roles=[AUTOSCALER])
+    assert_failed(result, "autoscale-role.bicep", "on resource group rg-loopback", "oid 55555555-6666")
+    assert "may not write, delete Microsoft.Insights" in str(result.reason)
 
 
 def test_rights_that_may_not_be_read_are_skipped(cloud: Loopback) -> None:
