@@ -30,6 +30,8 @@ CLUSTER, SERVER = "Microsoft.ContainerService/managedClusters", "Microsoft.DBfor
 REGISTRY, REDIS = "Microsoft.ContainerRegistry/registries", "Microsoft.Cache/redisEnterprise"
 AZUREML, DATABRICKS = "Microsoft.MachineLearningServices/workspaces", "Microsoft.Databricks/workspaces"
 
+SCALES = tuple(f"Microsoft.Insights/autoscaleSettings/{verb}" for verb in ("read", "write", "delete"))
+
 RULES = (
     Rule(ACCOUNT, "properties.allowBlobPublicAccess", (False,)),
     Rule(ACCOUNT, "properties.allowSharedKeyAccess", (False,)),
@@ -54,6 +56,7 @@ RULES = (
     Rule(AZUREML, "properties.systemDatastoresAuthMode", ("Identity",), "accounts without shared keys"),
     Rule(f"{AZUREML}/computes", "properties.disableLocalAuth", (True,)),
     Rule("Microsoft.Authorization/roleAssignments", "properties.principalType", ("ServicePrincipal",)),
+    Rule("Microsoft.Authorization/roleDefinitions", "properties.permissions.[].actions.[]", SCALES),
     Rule("Microsoft.OperationalInsights/workspaces", "properties.features.disableLocalAuth", (True,)),
     Rule("Microsoft.Insights/components", "properties.DisableLocalAuth", (True,)),
     *map(_closable, (ACCOUNT, VAULT, REGISTRY, REDIS, AZUREML, DATABRICKS)),

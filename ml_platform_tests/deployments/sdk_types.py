@@ -17,6 +17,7 @@ from ml_platform_tests.deployments.shapes import Anything, Items, Property, Reco
 # Each type of resource that the templates use: its library, and the model of what is PUT.
 MODELS = {
     "Microsoft.Authorization/roleAssignments": ("authorization.v2022_04_01", "RoleAssignmentCreateParameters"),
+    "Microsoft.Authorization/roleDefinitions": ("authorization.v2022_04_01", "RoleDefinition"),
     "Microsoft.ContainerRegistry/registries": ("containerregistry", "Registry"),
     "Microsoft.ContainerService/managedClusters": ("containerservice", "ManagedCluster"),
     "Microsoft.Cache/redisEnterprise": ("redisenterprise", "Cluster"),

@@ -10,6 +10,8 @@ from ml_platform_tests.deployments.shapes import violations
 
 # Said by Bicep itself, not part of what is sent.
 OF_BICEP = {"parent", "scope", "dependsOn"}
+# What its owner deploys into the resource group, before main.bicep.
+BEFORE = "autoscale-role.bicep"
 MACHINE_LEARNING = "Microsoft.MachineLearningServices/"
 
 
@@ -21,7 +23,7 @@ def problems(deployments: Path, specs: Path | None) -> Iterator[str]:
         for problem in _of_one(template, templates, specs):
             yield f"{path.relative_to(deployments)}: {problem}"
     called = {t.path.parent / m.path for t in templates.values() for m in t.modules}
-    for path in {*templates} - called - {folder / "main.bicep", *folder.glob("*.bicepparam")}:
+    for path in {*templates} - called - {folder / "main.bicep", folder / BEFORE, *folder.glob("*.bicepparam")}:
         yield f"{path.relative_to(deployments)}: no module calls it"
 
 

@@ -65,6 +65,8 @@ PLANTED = [
         "b24988ac-6180-42a0-ab88-20f7382dd24c",
         "the role Contributor",
     ),
+    Planted("Bicep", f"{BICEP}/autoscale-role.bicep", "Settings/write'", "Settings/*'", "Settings/*', not"),
+    Planted("Bicep", f"{BICEP}/autoscale-role.bicep", "roleName:", "role:", "properties.role is unknown"),
     Planted(
         "Bicep",
         f"{BICEP}/modules/redis.bicep",

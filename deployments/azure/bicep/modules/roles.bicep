@@ -130,6 +130,16 @@ resource networkRight 'Microsoft.Authorization/roleAssignments@2022-04-01' = if 
   }
 }
 
+// Settings of autoscaling belong to the resource group. The role is that of ../autoscale-role.bicep.
+resource autoscaleRight 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(resourceGroup().id, runPrincipalId, 'autoscale')
+  properties: {
+    principalId: runPrincipalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: subscriptionResourceId(definitions, guid(resourceGroup().id, 'autoscale'))
+  }
+}
+
 resource servingIdentity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' existing = {
   name: servingIdentityName
 }
