@@ -6,6 +6,7 @@ from typing import Any
 from ml_platform.doctor.azure_failures import explained
 from ml_platform.doctor.azureml import SERVERLESS, Workspace, told
 from ml_platform.doctor.check import CheckFailed, CheckSkipped, Seen
+from ml_platform.doctor.declarations import declared_autoscaling
 
 
 @dataclass(frozen=True)
@@ -51,13 +52,14 @@ def look_at_training_quota(workspace: Workspace) -> Seen:
 
 
 def look_at_serving_quota(workspace: Workspace) -> Seen:
-    """Whether a new deployment of an endpoint fits: at a roll-out it stands beside the one before."""
+    """Whether a new deployment of an endpoint fits: at a roll-out it stands beside the one before, as large as that."""
     settings = workspace.settings
     region = str(workspace.client.workspaces.get(workspace.client.workspace_name).location)  # pyright: ignore
     cores = _cores(workspace, region, settings.azureml_instance_type)
-    wanted = cores.each * settings.azureml_instances
+    instances = max([settings.azureml_instances, *(each.max_instances for each in declared_autoscaling().values())])
+    wanted = cores.each * instances
     if cores.limit - cores.used < wanted:
-        raise cores.failure(wanted, f"a deployment of {settings.azureml_instances} instances", region)
+        raise cores.failure(wanted, f"a deployment of {instances} instances", region)
     return cores.seen | {"cores_wanted": wanted}
 
 

@@ -182,6 +182,16 @@ def test_cores_of_the_subscription_are_told_and_too_few_fail(cloud: Loopback) ->
     assert_failed(few, "Ask for 4 cores of standardDSv3Family")
 
 
+def test_cores_are_wanted_for_as_many_instances_as_an_endpoint_may_have(
+    cloud: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declared = {"flight_delays": AutoscaleSpec(min_instances=1, max_instances=5)}
+    monkeypatch.setattr("ml_platform.doctor.azureml_quota.declared_autoscaling", lambda: declared)
+    result = look(cloud.settings, "azureml serving quota")
+    assert_failed(result, "Ask for 28 cores of standardDSv2Family in westeurope")
+    assert "a deployment of 5 instances wants 20 cores" in str(result.reason)
+
+
 def test_a_machine_that_the_region_does_not_have_fails(cloud: Loopback) -> None:
     settings = changed(cloud.settings, azureml_instance_type="Standard_Nothing")
     assert_failed(look(settings, "azureml serving quota"), "ML_PLATFORM_AZUREML_INSTANCE_TYPE", "westeurope")
