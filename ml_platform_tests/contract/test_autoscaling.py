@@ -221,6 +221,19 @@ def test_a_deployment_that_is_being_scaled_holds_no_roll_back(
     assert counts(world) == {"blue": 2}
 
 
+def test_azure_monitor_that_refuses_holds_no_roll_back(world: CloudWorld) -> None:
+    world.endpoints.deploy(scaled(world.both({"blue": 90, "green": 10})))
+    world.cloud.arm.fault("forbidden", ".*", "/autoscalesettings", 99)
+    with pytest.raises(EndpointError, match="Azure Monitor refused"):
+        world.endpoints.deploy(scaled(world.declaration("1")))
+    state = world.endpoints.state(NAME)
+    world.cloud.arm.clear_faults()
+    assert state is not None
+    assert (state.status, state.declared.traffic) == ("serving", {"blue": 100})
+    world.endpoints.deploy(scaled(world.declaration("1")))
+    assert (set(settings(world)), counts(world)) == ({"blue"}, {"blue": 1})
+
+
 @pytest.mark.parametrize("fault", ["throttle", "drop_answer"])
 def test_faults_of_azure_monitor_that_pass_are_outlasted(world: CloudWorld, fault: str) -> None:
     for method in ("PUT", "GET", "DELETE"):

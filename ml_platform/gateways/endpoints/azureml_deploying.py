@@ -85,14 +85,13 @@ class Deploying:
         return found
 
     def _begin_scaling(self, endpoint: "ManagedOnlineEndpoint", there: set[str]) -> None:
-        """What scales nothing goes before anything is made under its name; the endpoint tells of scaling beforehand.
+        """Let the endpoint tell of scaling before there is a setting, and as long as there is one.
 
         So by the endpoint alone it is known whether settings are to be looked for, which takes rights of its own.
         """
-        tags, declared = endpoint.tags or {}, tags_of(self.declaration).get(AUTOSCALE_TAG)
-        if declared or AUTOSCALE_TAG in tags:
+        declared = tags_of(self.declaration).get(AUTOSCALE_TAG)
+        if (endpoint.tags or {}).get(AUTOSCALE_TAG) != declared:
             self.settings.keep(there if declared else set())
-        if tags.get(AUTOSCALE_TAG) != declared:
             self._put(endpoint.traffic, endpoint.mirror_traffic)
 
     def _scale(self, region: str) -> None:
@@ -143,8 +142,12 @@ class Deploying:
         if present and state_of(present) in FAILED and not endpoint.traffic.get(deployment.name):
             self.service.delete_deployment(self._name, deployment.name)
             present = None
-        if self.declaration.autoscale:
-            wanted.instance_count = self._count(deployment.name, endpoint.traffic)
+        if scaled := self.declaration.autoscale:
+            counts = {str(each.name): each.instance_count or 1 for each in self.service.deployments(self._name)}
+            # A setting that was left would scale what is made under its name.
+            self.settings.keep(set(counts))
+            main = max(sorted(counts), key=lambda name: endpoint.traffic.get(name, 0), default="")
+            wanted.instance_count = scaled.within(counts.get(deployment.name, counts.get(main, 1)))
         try:
             self.service.put_deployment(wanted)
         except ProvisioningFailed as error:
@@ -178,13 +181,6 @@ class Deploying:
         key = self.service.keys(self._name).primary
         for deployment in self.declaration.deployments:
             probe(self.declaration, deployment, uri, key)
-
-    def _count(self, name: str, traffic: Mapping[str, int]) -> int:
-        """With how many instances a scaled endpoint's deployment is written: its own, as of now, or the main one's."""
-        assert self.declaration.autoscale
-        there = {str(each.name): each.instance_count or 1 for each in self.service.deployments(self._name)}
-        main = max(sorted(there), key=lambda each: traffic.get(each, 0), default="")
-        return self.declaration.autoscale.within(there.get(name, there.get(main, 1)))
 
     def _instances(self) -> dict[str, int]:
         """How many each deployment has at least: one that is being scaled tells how many it will have."""
