@@ -171,18 +171,16 @@ def doctor(
 
 
 def _recorded(product: str) -> "tuple[DagsterInstance, Registry, ProductSpec]":
-    from dagster import DagsterInstance
-
     from ml_platform.components.declared import declared_product
     from ml_platform.gateways.registry import Registry
-    from ml_platform.services import prepare_home
+    from ml_platform.services import open_instance
     from ml_platform.settings import Settings
     from ml_platform.training.mlflow_store import mlflow_client
 
     settings = Settings()
-    prepare_home(settings)
+    instance = open_instance(settings)
     registry = Registry(mlflow_client(settings.mlflow_tracking_uri), settings.home / "models")
-    return DagsterInstance.get(), registry, declared_product(product)
+    return instance, registry, declared_product(product)
 
 
 def _tell(lines: "Iterable[Line]") -> None:

@@ -7,16 +7,21 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 from urllib.parse import urlparse
 
 import httpx
 from rich.console import Console
 
-from ml_platform.errors import PlatformError
+from ml_platform.errors import PlatformError, SettingsError
+from ml_platform.instance import CONFIGURATION, deployed_home, is_own
 from ml_platform.runs import end_abandoned, end_workers
 from ml_platform.settings import PROJECT_ROOT, Settings
 from ml_platform.supervision import Service, supervised
 from ml_platform.training.mlflow_store import mlflow_client
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
 
 DAGSTER_PORT, MLFLOW_PORT = 3000, 5000
 MLFLOW_SETTINGS = {
@@ -32,16 +37,57 @@ LOCAL = "127.0.0.1"
 
 
 def prepare_home(settings: Settings) -> None:
-    """Create the folders and stores of a deployment once, before several processes race to do it."""
+    """Create the folders and stores of the platform's own home once, before several processes race to do it.
+
+    A dagster.yaml that somebody else has put there stays. Raises SettingsError where there is none to copy, as in the
+    images of a deployment.
+    """
+    own = is_own(settings.dagster_home)
     settings.dagster_home.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(PROJECT_ROOT / "deployments" / "local" / "dagster.yaml", settings.dagster_home / "dagster.yaml")
+    if own:
+        _configure(settings)
     os.environ["DAGSTER_HOME"] = str(settings.dagster_home)
     os.environ |= MLFLOW_SETTINGS
     from dagster import DagsterInstance
 
-    with DagsterInstance.get() as instance:
-        end_abandoned(instance)
+    if own:
+        with DagsterInstance.get() as instance:
+            end_abandoned(instance)
     mlflow_client(settings.mlflow_tracking_uri).search_experiments(max_results=1)
+
+
+def open_instance(settings: Settings) -> "DagsterInstance":
+    """The instance that a person's command is about: of the deployment in DAGSTER_HOME, else of the prepared home.
+
+    Nothing is tidied up in a deployment's: its daemon does that, and its runs may be processes of other machines.
+    Raises SettingsError for one that cannot be opened.
+    """
+    from dagster import DagsterInstance
+
+    home = deployed_home()
+    if home is None:
+        prepare_home(settings)
+        return DagsterInstance.get()
+    os.environ |= MLFLOW_SETTINGS
+    try:
+        return DagsterInstance.from_config(str(home))
+    except Exception as error:  # what the classes that dagster.yaml names raise is theirs to choose
+        said = str(error).strip().splitlines() or [""]
+        raise SettingsError(
+            f"The instance of Dagster that {home / CONFIGURATION} names (DAGSTER_HOME) cannot be opened: "
+            f"{type(error).__name__}: {said[0]}. `ml-platform doctor` says what to do"
+        ) from error
+
+
+def _configure(settings: Settings) -> None:
+    template = PROJECT_ROOT / "deployments" / "local" / CONFIGURATION
+    if not template.exists():
+        raise SettingsError(
+            f"There is no {template} to make an instance of Dagster with in {settings.dagster_home}: run the command "
+            f"in a checkout. To ask a deployment's, name the folder with its {CONFIGURATION} in DAGSTER_HOME, which is "
+            f"{os.environ.get('DAGSTER_HOME', '')!r}"
+        )
+    shutil.copyfile(template, settings.dagster_home / CONFIGURATION)
 
 
 @contextmanager

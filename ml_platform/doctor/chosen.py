@@ -8,6 +8,7 @@ from ml_platform.doctor.lake import look_at_folder, look_at_tables
 from ml_platform.doctor.online_store import look_at_store
 from ml_platform.doctor.tracking import look_at_tracking
 from ml_platform.gateways.lake import Lake
+from ml_platform.instance import home_of
 from ml_platform.settings import Settings
 
 
@@ -83,7 +84,7 @@ def _of_azureml(settings: Settings) -> Iterator[Check]:
 
 
 def _of_dagster(settings: Settings) -> Iterator[Check]:
-    home, services = dagster_instance.home_of(settings), settings.home / "services"
+    home, services = home_of(settings), settings.home / "services"
     yield Check("dagster home", lambda: dagster_instance.look_at_home(home))
     yield Check("dagster storage", lambda: dagster_instance.look_at_storage(home), needs="dagster home")
     yield Check("dagster daemon", lambda: dagster_instance.look_at_daemon(home, services), needs="dagster storage")
