@@ -138,8 +138,10 @@ class Settings(BaseSettings):
             "online_store_uri": (home / "online").as_uri(),
             "mlflow_tracking_uri": f"sqlite:///{home / 'mlflow.db'}",
         }
-        if not str(values.get("mlflow_tracking_uri", "")).startswith("azureml:"):  # a workspace keeps them itself
+        if not str(values.get("mlflow_tracking_uri", "")).startswith("azureml:"):
             defaults["mlflow_artifact_uri"] = (home / "mlflow-artifacts").as_uri()
+        elif workspace := values.get("azureml_workspace"):  # it keeps artefacts itself, and shows what is tracked
+            defaults["mlflow_ui"] = f"{STUDIO}/experiments?wsid={workspace}"
         return {**values, "home": home, **{k: v for k, v in defaults.items() if not values.get(k)}}
 
     @cached_property
