@@ -81,6 +81,11 @@ class Settings(BaseSettings):
     databricks_timeout_minutes: int = Field(
         default=120, ge=1, description="Longest that a run on Databricks may take, from submission to end."
     )
+    databricks_online_store_secret: str = Field(
+        default="",
+        description="SCOPE/KEY of Databricks' secret with the password of the online store, which the program that "
+        "fills it reads there: serverless compute takes no variables.",
+    )
     replay_clock: bool = Field(default=False, description="Let callers of local endpoints say what time it is.")
     code_revision: str = Field(default="", description="Revision of the code, where it does not run in a git checkout.")
 
@@ -118,6 +123,17 @@ class Settings(BaseSettings):
         if value and not re.fullmatch(r"/Volumes(/[^/\s]+){3}", value):
             raise SettingsError(
                 f"ML_PLATFORM_DATABRICKS_VOLUME is {value!r}: give /Volumes/<catalog>/<schema>/<volume>"
+            )
+        return value
+
+    @field_validator("databricks_online_store_secret")
+    @classmethod
+    def _is_secret(cls, value: str) -> str:
+        # What is no name may be the password itself: it is not shown.
+        if value and not re.fullmatch(r"[\w.@-]{1,128}/[\w.@-]{1,128}", value):
+            raise SettingsError(
+                "ML_PLATFORM_DATABRICKS_ONLINE_STORE_SECRET names no secret: give SCOPE/KEY, as in "
+                "{{secrets/SCOPE/KEY}}, and not the password"
             )
         return value
 

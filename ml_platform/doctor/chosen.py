@@ -56,6 +56,8 @@ def _of_databricks(settings: Settings) -> Iterator[Check]:
     yield Check("databricks volume", workspace.look_at_volume, needs="databricks")
     yield Check("databricks compute", workspace.look_at_compute, needs="databricks")
     yield Check("databricks jobs", workspace.look_at_jobs, needs="databricks")
+    if workspace.store_wants_password:
+        yield Check("databricks secret", workspace.look_at_secret, needs="databricks")
 
 
 def _of_models_here(settings: Settings) -> Iterator[Check]:

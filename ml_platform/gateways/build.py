@@ -37,7 +37,11 @@ def _spark_jobs(settings: Settings) -> Jobs:
         return SubprocessJobs()
     timeout = timedelta(minutes=settings.databricks_timeout_minutes)
     return DatabricksJobs(
-        settings.databricks_host, settings.databricks_volume, settings.databricks_compute, timeout=timeout
+        settings.databricks_host,
+        settings.databricks_volume,
+        settings.databricks_compute,
+        settings.databricks_online_store_secret,
+        timeout=timeout,
     )
 
 
