@@ -15,6 +15,10 @@ from ml_platform.errors import SettingsError
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 STUDIO = "https://ml.azure.com"
+_INJECTED = re.compile(
+    r"\$\{\{(keyvault:https://[\w.-]+/secrets/[\w-]+/\w+|azureml://connections/[\w-]+/credentials/[\w-]+)\}\}"
+)
+"""What Azure ML replaces in a deployment's variables (docs: "online endpoints with secret injection")."""
 
 
 class Settings(BaseSettings):
@@ -68,6 +72,12 @@ class Settings(BaseSettings):
         default="",
         description="ARM id of the identity of endpoints, which may read and write the lake; empty: each has its own, "
         "to which somebody must grant that.",
+    )
+    azureml_online_store_secret: str = Field(
+        default="",
+        description="Where the service finds the password of the online store for endpoints, which it reads as their "
+        "identity: ${{keyvault:https://VAULT.vault.azure.net/secrets/NAME/VERSION}} or "
+        "${{azureml://connections/NAME/credentials/KEY}}; empty: they log in with Entra's token.",
     )
     databricks_host: str = Field(
         default="", description="URL of the Databricks workspace that runs the Spark programs; empty: they run here."
@@ -134,6 +144,17 @@ class Settings(BaseSettings):
             raise SettingsError(
                 "ML_PLATFORM_DATABRICKS_ONLINE_STORE_SECRET names no secret: give SCOPE/KEY, as in "
                 "{{secrets/SCOPE/KEY}}, and not the password"
+            )
+        return value
+
+    @field_validator("azureml_online_store_secret")
+    @classmethod
+    def _is_reference(cls, value: str) -> str:
+        if value and not _INJECTED.fullmatch(value):
+            raise SettingsError(
+                "ML_PLATFORM_AZUREML_ONLINE_STORE_SECRET refers to no secret: give "
+                "${{keyvault:https://VAULT.vault.azure.net/secrets/NAME/VERSION}} or "
+                "${{azureml://connections/NAME/credentials/KEY}}, and not the password"
             )
         return value
 

@@ -67,5 +67,6 @@ def _endpoints(settings: Settings, lake: Lake) -> Endpoints:
         settings.azureml_instance_type,
         settings.azureml_instances,
         settings.azureml_endpoint_identity,
+        settings.azureml_online_store_secret,
     )
     return AzureEndpoints(hosting, settings.lake_uri, settings.home / "models")

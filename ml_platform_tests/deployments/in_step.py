@@ -14,6 +14,7 @@ from ml_platform_tests.deployments.yaml_files import documents, variables
 
 PREFIX = "ML_PLATFORM_"
 NOT_IN_THE_CLOUD = {
+    "azureml_online_store_secret": "the Redis of deployments has no password",
     "databricks_online_store_secret": "the Redis of deployments has no password",
     "mlflow_artifact_uri": "an Azure ML workspace says itself where its experiments keep their artefacts",
     "online_store_password": "identities log in to Redis with tokens of Entra",

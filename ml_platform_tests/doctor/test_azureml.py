@@ -186,3 +186,12 @@ def test_mlflow_on_the_workspace_is_read_and_written(cloud: Loopback) -> None:
 def test_mlflow_on_the_workspace_that_refuses_is_told(cloud: Loopback, kind: str, said: str) -> None:
     cloud.arm.fault(kind, path="/mlflow/", count=99)
     assert_failed(look(cloud.settings, "mlflow"), said)
+
+
+def test_endpoints_that_get_no_password_of_a_redis_are_told(cloud: Loopback) -> None:
+    variable, redis = "ML_PLATFORM_AZUREML_ONLINE_STORE_SECRET", {"online_store_password": "c4n4ry"}
+    plain = changed(cloud.settings, online_store_uri="redis://127.0.0.1:1/0", **redis)
+    assert_failed(look(plain, "azureml store secret"), variable, "Key Vault")
+    reference = "${{azureml://connections/online-store/credentials/password}}"
+    for other in ({"online_store_uri": "rediss://127.0.0.1:1/0"}, {"azureml_online_store_secret": reference}):
+        assert look(changed(plain, **other), "azureml store secret").status == "skipped"
