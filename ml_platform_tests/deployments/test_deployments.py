@@ -158,10 +158,13 @@ PLANTED = [
     Planted(
         "settings",
         f"{BICEP}/main.bicep",
-        "  ML_PLATFORM_AZUREML_DATASTORE:",
+        "  ML_PLATFORM_AZUREML_COMPUTE:",
         "  X:",
-        "no file sets ML_PLATFORM_AZUREML_DATA",
+        "no file sets ML_PLATFORM_AZUREML_COMP",
     ),
+    Planted("settings", f"{BICEP}/modules/storage.bicep", "lake/pipes/azureml/", "lake/pipes/", "more than that"),
+    Planted("settings", f"{BICEP}/modules/storage.bicep", "lake/pipes/azureml/", "pipes/azureml/", "no rule deletes"),
+    Planted("settings", f"{BICEP}/modules/storage.bicep", "GreaterThan: 7 ", "GreaterThan: 0 ", "after 0 days"),
     Planted(
         "settings",
         f"{BICEP}/main.bicep",

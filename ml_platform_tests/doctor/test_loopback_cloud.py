@@ -29,7 +29,6 @@ CHECKS = [
     "azureml training image",
     "azureml scoring image",
     "azureml serving quota",
-    "azureml datastore",
     "azureml store secret",
     "mlflow",
     "online store",
