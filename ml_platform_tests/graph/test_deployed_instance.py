@@ -7,9 +7,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 import yaml
-from typer.testing import CliRunner
 
-from ml_platform.cli import app
 from ml_platform.core import keys
 from ml_platform.core.product import ProductSpec
 from ml_platform.errors import SettingsError
@@ -17,6 +15,7 @@ from ml_platform.gateways.endpoints import LocalEndpoints
 from ml_platform.instance import deployed_home, home_of
 from ml_platform.services import open_instance, prepare_home
 from ml_platform.settings import PROJECT_ROOT, Settings
+from ml_platform_tests.e2e.test_rolled_out_by_hand import said
 from ml_platform_tests.emulators.postgres import Postgres, postgres
 from ml_platform_tests.emulators.process import Cloud
 from ml_platform_tests.graph.test_endpoint import CHAMPION, ENDPOINT, PRODUCT, SENSOR, Served, asked, quick
@@ -61,12 +60,6 @@ def product(monkeypatch: pytest.MonkeyPatch) -> ProductSpec:
     product = quick(approval="manual")
     monkeypatch.setattr("ml_platform.rollouts.declared_product", lambda _: product)
     return product
-
-
-def said(*arguments: str) -> str:
-    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
-    assert result.exit_code == 0
-    return result.output
 
 
 def test_a_person_asks_approves_and_goes_back_in_a_pod(pod: Path, product: ProductSpec) -> None:
