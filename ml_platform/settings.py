@@ -60,6 +60,9 @@ class Settings(BaseSettings):
     azureml_timeout_minutes: float = Field(
         default=180, gt=0, description="After which a job there is cancelled, the wait for a machine included."
     )
+    azureml_datastore: str = Field(
+        default="", description="Its datastore whose container is the lake: there model monitors find what was logged."
+    )
     azureml_scoring_environment: str = Field(
         default="", description="Environment of endpoints, azureml:NAME:VERSION, whose image is the scoring server."
     )

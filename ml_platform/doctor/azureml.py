@@ -1,4 +1,4 @@
-"""The Azure ML workspace: itself, its compute and environments, as azure-ai-ml sees them."""
+"""The Azure ML workspace: itself, its compute, environments and datastore, as azure-ai-ml sees them."""
 
 import re
 from collections.abc import Callable
@@ -9,6 +9,7 @@ from ml_platform.doctor.azure_failures import Asked, explained
 from ml_platform.doctor.check import CheckFailed, CheckSkipped, Seen
 from ml_platform.gateways.workspace import ARM_ID, check_workspace, workspace_client
 from ml_platform.settings import Settings
+from ml_platform.training.blobs import LAKE
 
 if TYPE_CHECKING:
     from azure.ai.ml import MLClient
@@ -127,6 +128,20 @@ class Workspace:
         missing = f"Create version {version} of environment {name} in {self.name}, or correct {variable}"
         environment = self.answer(lambda: self.client.environments.get(name, version), missing, value)
         return {"environment": f"{name}:{version}", "image": str(environment.image or "built by the workspace")}
+
+    def look_at_datastore(self) -> Seen:
+        """The datastore whose container must be the lake's: models are registered by paths in it."""
+        name = self._set("azureml_datastore", "the datastore that is the lake")
+        missing = f"Create datastore {name} in {self.name}, or correct ML_PLATFORM_AZUREML_DATASTORE"
+        store: Any = self.answer(lambda: self.client.datastores.get(name), missing, f"datastore {name}")
+        container = getattr(store, "container_name", None) or getattr(store, "filesystem", None)
+        points = f"{container}@{getattr(store, 'account_name', None)}"
+        lake = LAKE.fullmatch(self.settings.lake_uri)
+        wanted = f"{lake['container']}@{lake['account']}" if lake else self.settings.lake_uri
+        if points != wanted:
+            remedy = f"Create a datastore of {wanted} in {self.name} and name it in ML_PLATFORM_AZUREML_DATASTORE"
+            raise CheckFailed(f"datastore {name} is {points}, and the lake is {wanted}", remedy, points_at=points)
+        return {"datastore": name, "points_at": points}
 
     def look_at_store_secret(self) -> Seen:
         """Whether endpoints get a password for the online store. That they may read it, only they can tell."""

@@ -82,6 +82,7 @@ def _of_azureml(settings: Settings) -> Iterator[Check]:
     yield Check("azureml training image", lambda: workspace.look_at_environment(trains, "that trains"), needs=name)
     yield Check("azureml scoring image", lambda: workspace.look_at_environment(serves, "that serves"), needs=name)
     yield Check("azureml serving quota", lambda: look_at_serving_quota(workspace), needs=name)
+    yield Check("azureml datastore", workspace.look_at_datastore, needs=name)
     if settings.online_store_password:
         yield Check("azureml store secret", workspace.look_at_store_secret)
 

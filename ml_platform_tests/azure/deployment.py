@@ -84,6 +84,7 @@ class Deployment:
             "DATABRICKS_COMPUTE": str(self.home / "cluster.yaml"),
             "AZUREML_WORKSPACE": WORKSPACE,
             "AZUREML_COMPUTE": "cpu-cluster",
+            "AZUREML_DATASTORE": "lake",
             "AZUREML_TRAINING_ENVIRONMENT": f"azureml:{TRAINING}:1",
             "AZUREML_SCORING_ENVIRONMENT": f"azureml:{SCORING}:1",
             "CODE_REVISION": "test",

@@ -91,6 +91,7 @@ def _settings(home: Path, lake: str, arm: Emulator, spark: Databricks) -> Settin
         azureml_compute="cpu-cluster",
         azureml_training_environment="azureml:ml-platform-training:1",
         azureml_scoring_environment="azureml:ml-platform-scoring:1",
+        azureml_datastore="lake",
         azureml_instance_type="Standard_DS3_v2",
         mlflow_tracking_uri=f"azureml://{arm.address.removeprefix('https://')}/mlflow/v1.0{WORKSPACE}",
         code_revision="0123abc",

@@ -122,6 +122,7 @@ def test_a_cluster_that_is_not_there_is_to_be_created(cloud: Loopback) -> None:
         ("azureml compute", "azureml_compute"),
         ("azureml training image", "azureml_training_environment"),
         ("azureml scoring image", "azureml_scoring_environment"),
+        ("azureml datastore", "azureml_datastore"),
     ],
 )
 def test_a_setting_that_is_missing_is_named(cloud: Loopback, check: str, field: str) -> None:
@@ -141,6 +142,15 @@ def test_an_environment_that_is_not_there_is_to_be_created(cloud: Loopback, chec
     assert_failed(look(settings, check), "Create version 99 of environment ml-platform-training", f"{field.upper()}")
     settings = changed(cloud.settings, **{field: "azureml:ml-platform-training@latest"})
     assert_failed(look(settings, check), "azureml:NAME:VERSION, an exact version")
+
+
+def test_a_datastore_of_another_container_or_none_fails(cloud: Loopback) -> None:
+    assert look(cloud.settings, "azureml datastore").seen["points_at"] == "lake@devstoreaccount1"
+    other = look(changed(cloud.settings, azureml_datastore="workspaceblobstore"), "azureml datastore")
+    assert_failed(other, "Create a datastore of lake@devstoreaccount1", "ML_PLATFORM_AZUREML_DATASTORE")
+    assert other.seen["points_at"] == "azureml-blobstore@stworkspace"
+    none = look(changed(cloud.settings, azureml_datastore="nowhere"), "azureml datastore")
+    assert_failed(none, f"Create datastore nowhere in {PLACE}")
 
 
 def test_cores_of_the_subscription_are_told_and_too_few_fail(cloud: Loopback) -> None:

@@ -29,6 +29,7 @@ CHECKS = [
     "azureml training image",
     "azureml scoring image",
     "azureml serving quota",
+    "azureml datastore",
     "azureml store secret",
     "mlflow",
     "online store",

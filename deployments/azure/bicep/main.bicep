@@ -286,6 +286,7 @@ output settings object = {
   ML_PLATFORM_DATABRICKS_TIMEOUT_MINUTES: '120'
   ML_PLATFORM_AZUREML_WORKSPACE: azureml.outputs.id
   ML_PLATFORM_AZUREML_COMPUTE: azureml.outputs.compute
+  ML_PLATFORM_AZUREML_DATASTORE: azureml.outputs.datastore
   ML_PLATFORM_AZUREML_TRAINING_ENVIRONMENT: 'azureml:ml-platform-training:${environmentVersion}'
   ML_PLATFORM_AZUREML_SCORING_ENVIRONMENT: 'azureml:ml-platform-scoring:${environmentVersion}'
   ML_PLATFORM_AZUREML_INSTANCE_TYPE: size.endpointSize

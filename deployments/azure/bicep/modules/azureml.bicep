@@ -53,7 +53,6 @@ resource training 'Microsoft.MachineLearningServices/workspaces/computes@2025-12
   }
 }
 
-// By it model monitors find what was logged: azureml/inference-log.yml names it.
 resource lake 'Microsoft.MachineLearningServices/workspaces/datastores@2025-12-01' = {
   parent: workspace
   name: 'lake'
@@ -89,4 +88,5 @@ resource models 'Microsoft.MachineLearningServices/registries@2025-12-01' = {
 output id string = workspace.id
 output principalId string = workspace.identity.principalId
 output compute string = training.name
+output datastore string = lake.name
 output trackingUri string = workspace.properties.mlFlowTrackingUri
