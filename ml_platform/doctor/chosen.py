@@ -67,6 +67,7 @@ def _of_models_here(settings: Settings) -> Iterator[Check]:
 
 def _of_azureml(settings: Settings) -> Iterator[Check]:
     from ml_platform.doctor.azureml import Workspace
+    from ml_platform.doctor.azureml_monitors import look_at_monitors
     from ml_platform.doctor.azureml_quota import look_at_serving_quota, look_at_training_quota
     from ml_platform.doctor.azureml_rights import look_at_rights
 
@@ -80,6 +81,7 @@ def _of_azureml(settings: Settings) -> Iterator[Check]:
     yield Check("azureml scoring image", lambda: workspace.look_at_environment(serves, "that serves"), needs=name)
     yield Check("azureml serving quota", lambda: look_at_serving_quota(workspace), needs=name)
     yield Check("azureml datastore", workspace.look_at_datastore, needs=name)
+    yield Check("azureml monitors", lambda: look_at_monitors(workspace), needs=name)
 
 
 def _of_dagster(settings: Settings) -> Iterator[Check]:

@@ -21,7 +21,7 @@ NOT_IN_THE_CLOUD = {
     "training_threads": "the same everywhere: trainings would not repeat",
 }
 # Where the file is used by hand, who uses it sets these.
-BY_HAND = {"ENDPOINT", "DEPLOYMENT", "MODEL", "MODEL_VERSION", "DECLARATION", "PRODUCT", "LABEL", "COLLECTION"}
+BY_HAND = {"ENDPOINT", "DEPLOYMENT", "MODEL", "MODEL_VERSION", "DECLARATION", "PRODUCT"}
 OF_A_DEPLOYMENT = {"IMAGE_TAG", "ENVIRONMENT_VERSION"}
 
 

@@ -29,6 +29,7 @@ CHECKS = [
     "azureml scoring image",
     "azureml serving quota",
     "azureml datastore",
+    "azureml monitors",
     "mlflow",
     "online store",
     "dagster home",

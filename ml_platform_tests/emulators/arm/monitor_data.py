@@ -73,11 +73,10 @@ class MonitorData:
         store = self.arm.store.get("datastores", (parts[1],)).properties
         uri = f"abfss://{store['containerName']}@{store['accountName']}.dfs.core.windows.net/{parts[2]}"
         version = steps[0]["read_delta_lake"].get("version_as_of")
-        rows = DeltaTable(uri, version=version).to_pandas()
+        rows: Any = DeltaTable(uri, version=version).to_pandas()
         for step in steps[1:]:
             days = DAYS.fullmatch(step["filter"])
             assert days, step
             numbers = [int(each) for each in days.groups()]
-            day = pd.to_datetime(rows["day"]).dt.date
-            rows = rows[(day >= date(*numbers[:3])) & (day <= date(*numbers[3:]))]
+            rows = rows[rows["day"].between(date(*numbers[:3]), date(*numbers[3:]))]
         return rows

@@ -1,4 +1,7 @@
-"""The figures of a monitor's signals: PSI, rates of nulls, wrong types and values out of bounds, the squared error."""
+"""The figures of a monitor's signals: PSI, rates of nulls, wrong types and values out of bounds, the squared error.
+
+`asked` and `learnt` are data frames, or columns of them.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -25,7 +28,7 @@ class Figure:
     values: dict[str, float]
 
 
-def drift(asked: pd.DataFrame, learnt: pd.DataFrame, most: Bounds) -> Iterator[Figure]:
+def drift(asked: Any, learnt: Any, most: Bounds) -> Iterator[Figure]:
     """PSI by feature; each count is one more than it is, so that none is nothing."""
     for name in asked.columns:
         kind, counts = _counts(learnt[name].dropna(), asked[name].dropna())
@@ -37,7 +40,7 @@ def drift(asked: pd.DataFrame, learnt: pd.DataFrame, most: Bounds) -> Iterator[F
             yield Figure(name, PSI, {"value": psi, "threshold": bound})
 
 
-def quality(asked: pd.DataFrame, learnt: pd.DataFrame, most: Bounds) -> Iterator[Figure]:
+def quality(asked: Any, learnt: Any, most: Bounds) -> Iterator[Figure]:
     """The rates of both data sets by feature."""
     for name in asked.columns:
         numeric = _is_numeric(learnt[name])
@@ -72,34 +75,39 @@ def _bound(most: Bounds, kind: str, metric: str) -> float | None:
     return found.get((kind.lower(), metric.lower()))
 
 
-def _counts(learnt: pd.Series, asked: pd.Series) -> tuple[str, tuple[Any, Any]]:
+def _counts(learnt: Any, asked: Any) -> tuple[str, tuple[Any, Any]]:
     if _is_numeric(learnt):
-        values = pd.to_numeric(asked, errors="coerce").dropna().astype(float)
+        values = _numbers(asked).dropna().astype(float)
         edges = np.histogram_bin_edges(np.concatenate([learnt.astype(float), values]), BINS)
         return "Numerical", (np.histogram(learnt.astype(float), edges)[0], np.histogram(values, edges)[0])
     names = sorted({*learnt.astype(str), *asked.astype(str)})
-    both = (each.astype(str).value_counts().reindex(names, fill_value=0) for each in (learnt, asked))
-    return "Categorical", tuple(each.to_numpy() for each in both)  # type: ignore[return-value]
+    before, now = (each.astype(str).value_counts().reindex(names, fill_value=0).to_numpy() for each in (learnt, asked))
+    return "Categorical", (before, now)
 
 
-def _is_numeric(column: pd.Series) -> bool:
+def _numbers(column: Any) -> Any:
+    """What is no number is missing."""
+    return pd.to_numeric(column, errors="coerce")
+
+
+def _is_numeric(column: Any) -> bool:
     return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
 
 
-def _nulls(column: pd.Series, learnt: pd.Series, numeric: bool) -> float:
+def _nulls(column: Any, learnt: Any, numeric: bool) -> float:
     return float(column.isna().mean())
 
 
-def _types(column: pd.Series, learnt: pd.Series, numeric: bool) -> float:
+def _types(column: Any, learnt: Any, numeric: bool) -> float:
     there = column.dropna()
-    return float(pd.to_numeric(there, errors="coerce").isna().mean()) if numeric and len(there) else 0.0
+    return float(_numbers(there).isna().mean()) if numeric and len(there) else 0.0
 
 
-def _bounds(column: pd.Series, learnt: pd.Series, numeric: bool) -> float:
+def _bounds(column: Any, learnt: Any, numeric: bool) -> float:
     there, known = column.dropna(), learnt.dropna()
     if there.empty or known.empty:
         return 0.0
     if not numeric:
         return float((~there.astype(str).isin(set(known.astype(str)))).mean())
-    values = pd.to_numeric(there, errors="coerce").dropna()
+    values = _numbers(there).dropna()
     return float(((values < known.min()) | (values > known.max())).mean()) if len(values) else 0.0

@@ -68,7 +68,8 @@ def _figures(data: MonitorData, signal: dict[str, Any]) -> Iterator[Figure]:
         [production] = signal["productionData"]
         most = {each["metric"]: each["threshold"]["value"] for each in json.loads(signal["properties"][THRESHOLDS])}
         return errors(data, production, signal["referenceData"], most)
-    asked, learnt = data.rows(signal["productionData"]), data.rows(signal["referenceData"])
+    frames: list[Any] = [data.rows(signal[each]) for each in ("productionData", "referenceData")]
+    asked, learnt = frames
     most = {(each["dataType"], each["metric"]): each["threshold"]["value"] for each in signal["metricThresholds"]}
     features = (signal.get("features") or {}).get("features") or sorted(asked.columns.intersection(learnt.columns))
     measure = quality if signal["signalType"] == "DataQuality" else drift
