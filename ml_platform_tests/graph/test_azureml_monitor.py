@@ -9,9 +9,11 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from ml_platform.asset_checks.models import check_models
 from ml_platform.core.azureml_monitor import Measured, MonitorRun, Watched
 from ml_platform.core.product import AzureMLMonitorSpec, ProductSpec
 from ml_platform.errors import MonitorError
+from ml_platform.gateways.build import build_gateways
 from ml_platform.gateways.endpoints import LocalEndpoints
 from ml_platform.gateways.monitors import NoMonitors, Watch
 from ml_platform_tests.graph.test_endpoint import ENDPOINT, PRODUCT, Served, quick
@@ -167,6 +169,18 @@ def test_a_monitor_that_cannot_be_kept_fails_the_run_and_leaves_the_roll_out(mon
     result = monitored.serve()
     assert not result.success and "quota" in monitored.error(result)
     assert monitored.said(KEY)["rollout"] == "served" and monitored.answering() == "1"
+
+
+def test_check_assets_tells_the_same_and_skips_where_nothing_watches(monitored: Monitored) -> None:
+    monitored.serve()
+    monitored.monitors.ran(state="Failed")
+    settings, declared = monitored.settings, declaring(AzureMLMonitorSpec())
+    here = build_gateways(settings)
+    found = check_models(replace(here, monitors=monitored.monitors), settings, declared, (None, None))[ENDPOINT]()
+    assert {report.name for report in found.reports} == CHECKS
+    assert not any(report.passed for report in found.reports) and "run failed" in found.reports[0].observed
+    absent = check_models(here, settings, declared, (None, None))[ENDPOINT]()
+    assert not absent.reports and "no Azure ML workspace here" in absent.absent
 
 
 def test_on_a_laptop_the_declaration_is_accepted_and_no_check_is_evaluated(

@@ -7,12 +7,14 @@ from math import inf, nan
 from typing import Any
 
 import pytest
+from mlflow.entities import Metric
 from pydantic import ValidationError
 
 from ml_platform.components.declared import declared_product
 from ml_platform.core.azureml_monitor import Measured, MonitorRun, Watched, bounds, judge
 from ml_platform.core.product import MonitorsSpec, ProductSpec
 from ml_platform.gateways.monitors.azureml_definition import DataPaths
+from ml_platform.gateways.monitors.azureml_results import figure_of
 from ml_platform.gateways.monitors.protocol import Reference, Watch
 from ml_platform.gateways.workspace import ARM_ID
 
@@ -83,6 +85,36 @@ def test_bounds_follow_from_those_of_our_own_monitors() -> None:
 def test_performance_without_a_ceiling_that_both_know_is_refused_with_what_to_declare() -> None:
     with pytest.raises(ValidationError, match=r"declare that.*|performance\.ceilings\.brier"):
         MonitorsSpec.model_validate({"azureml": {"signals": ["performance"]}})
+
+
+def logged(since: timedelta = timedelta(minutes=5), **values: float) -> dict[str, Metric]:
+    at = round((NOW + since).timestamp() * 1000)
+    return {key: Metric(key, value, at, 0) for key, value in values.items()}
+
+
+TAGS = {"azureml.signal_name": "data_drift", "azureml.metric_name": "PSI", "azureml.feature_name": "distance"}
+
+
+def test_a_figure_is_read_with_its_feature_and_the_bound_that_it_was_held_against() -> None:
+    found = figure_of(TAGS, logged(value=0.3, threshold=0.25), NOW)
+    assert found and found == Measured("data_drift", "PSI", "distance", 0.3, 0.25)
+    assert found.beyond
+
+
+def test_a_figure_of_an_earlier_run_is_no_figure_of_this_one() -> None:
+    assert figure_of(TAGS, logged(-timedelta(minutes=5), value=0.3, threshold=0.25), NOW) is None
+
+
+def test_what_has_no_bound_is_not_judged() -> None:
+    assert figure_of(TAGS, logged(value=2000), NOW) is None
+    assert figure_of(TAGS, logged(value=2000, threshold=nan), NOW) is None
+
+
+def test_of_two_data_sets_the_worse_counts_and_none_may_be_no_number() -> None:
+    found = figure_of(TAGS, logged(target_value=0.1, baseline_value=0.4, threshold=0.2), NOW)
+    assert found and found.value == 0.4
+    unknown = figure_of(TAGS, logged(target_value=0.1, baseline_value=nan, threshold=0.2), NOW)
+    assert unknown and not unknown.known
 
 
 WORKSPACE = "/subscriptions/s/resourceGroups/g/providers/Microsoft.MachineLearningServices/workspaces/w"

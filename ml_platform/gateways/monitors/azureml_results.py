@@ -65,13 +65,13 @@ def _figures(tracking_uri: str, experiment: str, name: str, since: datetime) -> 
         for run in runs:
             # The entity tells no time of a metric in public, and a call for each figure would be hundreds.
             metrics = {each.key: each for each in run.data._metric_objs}
-            if figure := _figure(run.data.tags, metrics, since):
+            if figure := figure_of(run.data.tags, metrics, since):
                 yield figure
         token = runs.token or None
 
 
-def _figure(tags: Mapping[str, str], metrics: Mapping[str, Any], since: datetime) -> Measured | None:
-    """None for what has no bound, as a count of rows, and for what is not of this run."""
+def figure_of(tags: Mapping[str, str], metrics: Mapping[str, Any], since: datetime) -> Measured | None:
+    """What a figure's run tells, `metrics` being its newest by key; None for one without a bound or of a run before."""
     now = {key: m.value for key, m in metrics.items() if m.timestamp >= since.timestamp() * 1000}
     values = [now[key] for key in VALUES if key in now]
     if THRESHOLD not in now or not values or now[THRESHOLD] != now[THRESHOLD]:
