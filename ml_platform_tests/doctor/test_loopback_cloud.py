@@ -63,7 +63,7 @@ def test_in_a_cloud_that_is_well_everything_is_well(
     told = doctor(variables, "--json")
     assert told.code == 0, told
     assert list(told.checks) == CHECKS
-    assert told.named("skipped") == {"databricks compute", "dagster storage", "dagster daemon"}
+    assert told.named("skipped") == {"databricks compute", "azureml monitors", "dagster storage", "dagster daemon"}
     _assert_no_secret(told.out + told.err, cloud, redis)
 
 
