@@ -128,9 +128,7 @@ def _watch(
     product: ProductSpec, declared: AzureMLMonitorSpec, serving: Deployment, registry: Registry, lake: Lake
 ) -> Watch:
     tags = registry.get(serving.model_name, serving.model_version).tags
-    lacking = [
-        each for each in ("features_uri", "features_version", "window_start", "fitted_until") if each not in tags
-    ]
+    lacking = [each for each in LEARNT_FROM if each not in tags]
     if lacking:
         raise RegistryError(
             f"version {serving.model_version} of {serving.model_name} has no tags {lacking}, which say what it has "
