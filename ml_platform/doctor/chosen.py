@@ -70,6 +70,7 @@ def _of_models_here(settings: Settings) -> Iterator[Check]:
 
 def _of_azureml(settings: Settings) -> Iterator[Check]:
     from ml_platform.doctor.azureml import Workspace
+    from ml_platform.doctor.azureml_monitors import look_at_monitors
     from ml_platform.doctor.azureml_quota import look_at_serving_quota, look_at_training_quota
     from ml_platform.doctor.azureml_rights import look_at_rights
 
@@ -85,6 +86,7 @@ def _of_azureml(settings: Settings) -> Iterator[Check]:
     yield Check("azureml datastore", workspace.look_at_datastore, needs=name)
     if settings.online_store_password:
         yield Check("azureml store secret", workspace.look_at_store_secret)
+    yield Check("azureml monitors", lambda: look_at_monitors(workspace), needs=name)
 
 
 def _of_dagster(settings: Settings) -> Iterator[Check]:

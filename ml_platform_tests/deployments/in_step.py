@@ -26,7 +26,7 @@ NOT_IN_THE_CLOUD = {
 LEAST_DAYS = 2
 """A run that was retried finds the job of the one before, and reads what it told."""
 # Where the file is used by hand, who uses it sets these.
-BY_HAND = {"ENDPOINT", "DEPLOYMENT", "MODEL", "MODEL_VERSION", "DECLARATION", "PRODUCT", "LABEL", "COLLECTION"}
+BY_HAND = {"ENDPOINT", "DEPLOYMENT", "MODEL", "MODEL_VERSION", "DECLARATION", "PRODUCT"}
 OF_A_DEPLOYMENT = {"IMAGE_TAG", "ENVIRONMENT_VERSION"}
 
 

@@ -1,10 +1,16 @@
 """The Azure ML workspace on the loopback, and each thing that can be wrong with it."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from azure.ai.ml.entities import ManagedOnlineEndpoint
 
+from ml_platform.asset_checks.products import declared_products
+from ml_platform.core.product import AzureMLMonitorSpec, MonitorsSpec
+from ml_platform.gateways.endpoints import Hosting
+from ml_platform.gateways.workspace import workspace_client
 from ml_platform_tests.doctor.looked import assert_failed, changed, look
 from ml_platform_tests.doctor.loopback import SUBSCRIPTION, WORKSPACE, Loopback, reached
 from ml_platform_tests.emulators.arm.capacity import DATA_SCIENTIST
@@ -163,6 +169,26 @@ def test_cores_of_the_subscription_are_told_and_too_few_fail(cloud: Loopback) ->
     few = look(cloud.settings, "azureml training quota")
     cloud.capacity(cores={})
     assert_failed(few, "Ask for 4 cores of standardDSv3Family")
+
+
+def test_a_monitor_that_is_declared_and_not_there_is_put_back_by_the_endpoint(
+    cloud: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert look(cloud.settings, "azureml monitors").status == "skipped"
+    flights = declared_products()[0]
+    monitors = MonitorsSpec(azureml=AzureMLMonitorSpec())
+    declared = replace(flights, product=flights.product.model_copy(update={"monitors": monitors}))
+    monkeypatch.setattr("ml_platform.doctor.azureml_monitors.declared_products", lambda: [declared])
+    result = look(cloud.settings, "azureml monitors")
+    assert result.status == "ok" and result.seen["watched"] == "none, nothing is served yet", result
+    hosting = Hosting(WORKSPACE, "")
+    client = workspace_client(WORKSPACE)
+    endpoint = ManagedOnlineEndpoint(name=hosting.endpoint_name("flight_delays"), auth_mode="key")
+    client.online_endpoints.begin_create_or_update(endpoint).result()
+    missing = look(cloud.settings, "azureml monitors")
+    client.online_endpoints.begin_delete(str(endpoint.name)).result()
+    assert hosting.monitor_name("flight_delays") in str(missing.reason)
+    assert_failed(missing, "Materialise endpoints/flight_delays")
 
 
 def test_a_machine_that_the_region_does_not_have_fails(cloud: Loopback) -> None:

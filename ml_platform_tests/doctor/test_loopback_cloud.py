@@ -31,6 +31,7 @@ CHECKS = [
     "azureml serving quota",
     "azureml datastore",
     "azureml store secret",
+    "azureml monitors",
     "mlflow",
     "online store",
     "dagster home",
@@ -69,6 +70,7 @@ def test_in_a_cloud_that_is_well_everything_is_well(
     assert told.named("skipped") == {
         "databricks compute",
         "azureml store secret",
+        "azureml monitors",
         "dagster storage",
         "dagster daemon",
     }

@@ -84,6 +84,8 @@ class AzureEndpoints:
                 # Nobody is sent to a container any more that is about to end.
                 endpoint.traffic, endpoint.mirror_traffic = {}, {}
                 _when_free(lambda: service.put_endpoint(endpoint), self._seconds)
+                # Before the endpoint: a monitor of what is gone would fail each day, and cost.
+                _when_free(lambda: service.delete_monitor(self._hosting.monitor_name(name)), self._seconds)
                 _when_free(lambda: service.delete_endpoint(there), self._seconds)
             documents.forget()
 

@@ -58,6 +58,10 @@ class Hosting:
         own = sha256(f"{self.workspace.lower()} {name}".encode()).hexdigest()[:6]
         return f"{name.replace('_', '-')[:25].rstrip('-')}-{own}"
 
+    def monitor_name(self, name: str) -> str:
+        """The name of the schedule by which Azure ML's own monitor watches an endpoint."""
+        return f"{self.endpoint_name(name)}-monitor"
+
     def deployment(
         self, declaration: EndpointDeclaration, deployment: Deployment, lake: str, client_id: str
     ) -> "ManagedOnlineDeployment":
