@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from dbx_jobs.errors import DataError
-from dbx_jobs.online_contract import redis_key
+from dbx_jobs.online_contract import PASSWORD_VARIABLE, redis_key
 from dbx_jobs.redis_login import log_in_again, login_of
 
 ROWS_AT_ONCE = 5_000
@@ -45,11 +45,18 @@ def _replace_in_sqlite(path: Path, rows: Iterable[Row]) -> None:
 
 def _replace_in_redis(uri: str, product: str, rows: Iterable[Row]) -> None:
     from redis import Redis
+    from redis.exceptions import AuthenticationError
 
     key, new = redis_key(product), f"{redis_key(product)}:new"
     with Redis.from_url(uri, **login_of(uri)) as store:
         log_in_again(store)
-        store.delete(new)
+        try:
+            store.delete(new)
+        except AuthenticationError as error:
+            raise DataError(
+                f"online store {uri!r} does not let this program in: {error}. Set {PASSWORD_VARIABLE} where it runs, "
+                "on Databricks by ML_PLATFORM_DATABRICKS_ONLINE_STORE_SECRET"
+            ) from error
         remaining = iter(rows)
         while some := list(islice(remaining, ROWS_AT_ONCE)):
             store.hset(new, items=[text for row in some for text in row])

@@ -20,6 +20,7 @@ from dagster_pipes import (
 )
 
 from dbx_jobs.contract import REPORT_KEY, from_dict, to_dict
+from dbx_jobs.databricks_secrets import take_secrets
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -178,6 +179,7 @@ def run_job(request_type: type[Request], program: Callable[["SparkSession", Requ
     with open_pipes() as pipes:
         request = from_dict(request_type, pipes.get_extra("request"))
         _Scratch.folder = pipes.extras.get("scratch")
+        take_secrets(pipes.extras.get("secrets", {}))
         with spark_session() as spark:
             report = program(spark, request)
         pipes.report_custom_message({REPORT_KEY: to_dict(report)})

@@ -36,16 +36,19 @@ def land(start: Day = "2013-01-01", end: Day = "2013-12-31") -> None:
 
 @app.command()
 def up() -> None:
-    """Start Dagster's UI and daemon and MLflow's UI on this machine, and keep them up until Ctrl-C."""
+    """Start Dagster's UI and daemon and MLflow's UI on this machine, and keep them up until Ctrl-C.
+
+    MLflow's UI is not started where a server keeps what it shows, such as a workspace of Azure ML.
+    """
     from ml_platform.services import keep_up, prepare_home, user_interfaces
     from ml_platform.settings import Settings
 
     settings = Settings()
     prepare_home(settings)
-    with user_interfaces(settings) as services:
+    with user_interfaces(settings) as pages:
         console = Console(highlight=False)
-        for service in services:
-            console.print(f"{service.name:<12} {service.url}")
+        for page in pages:
+            console.print(f"{page.name:<12} {page.url}", soft_wrap=True)
         keep_up(console)
 
 
@@ -171,18 +174,16 @@ def doctor(
 
 
 def _recorded(product: str) -> "tuple[DagsterInstance, Registry, ProductSpec]":
-    from dagster import DagsterInstance
-
     from ml_platform.components.declared import declared_product
     from ml_platform.gateways.registry import Registry
-    from ml_platform.services import prepare_home
+    from ml_platform.services import open_instance
     from ml_platform.settings import Settings
     from ml_platform.training.mlflow_store import mlflow_client
 
     settings = Settings()
-    prepare_home(settings)
+    instance = open_instance(settings)
     registry = Registry(mlflow_client(settings.mlflow_tracking_uri), settings.home / "models")
-    return DagsterInstance.get(), registry, declared_product(product)
+    return instance, registry, declared_product(product)
 
 
 def _tell(lines: "Iterable[Line]") -> None:

@@ -48,8 +48,8 @@ def run_demo(keep: bool | None) -> None:
 def _run(demo: "Demo", console: Console, settings: Settings, keep: bool | None, started: float) -> None:
     try:
         demo.run()
-        with demo.step("Start the user interfaces"), user_interfaces(settings) as services:
-            addresses = {service.name: service.url for service in services} | {"Endpoint": demo.scoring_uri()}
+        with demo.step("Start the user interfaces"), user_interfaces(settings) as pages:
+            addresses = {page.name: page.url for page in pages} | {"Endpoint": demo.scoring_uri()}
             console.print(demo.summary(time.monotonic() - started, addresses))
             if sys.stdout.isatty() if keep is None else keep:
                 keep_up(console)

@@ -7,6 +7,7 @@
     ├── GateError        something upstream did not pass, so nothing was done
     ├── JobError         a program that was started elsewhere failed
     ├── RegistryError    the model registry cannot answer or holds something unexpected
+    ├── MonitorError     the monitor that a cloud brings itself cannot be kept or read
     └── EndpointError    an endpoint could not be brought into the declared state
         ├── DeploymentRefused    a deployment cannot be served or does not answer as its model does
         └── RolledBack           a roll-out went back, by what was seen
@@ -41,6 +42,10 @@ class JobError(PlatformError):
 
 class RegistryError(PlatformError):
     """The model registry cannot answer or holds something unexpected."""
+
+
+class MonitorError(PlatformError):
+    """The monitor that a cloud brings itself cannot be kept or read."""
 
 
 class EndpointError(PlatformError):

@@ -15,6 +15,10 @@ from ml_platform.errors import SettingsError
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 STUDIO = "https://ml.azure.com"
+_INJECTED = re.compile(
+    r"\$\{\{(keyvault:https://[\w.-]+/secrets/[\w-]+/\w+|azureml://connections/[\w-]+/credentials/[\w-]+)\}\}"
+)
+"""What Azure ML replaces in a deployment's variables (docs: "online endpoints with secret injection")."""
 
 
 class Settings(BaseSettings):
@@ -69,6 +73,12 @@ class Settings(BaseSettings):
         description="ARM id of the identity of endpoints, which may read and write the lake; empty: each has its own, "
         "to which somebody must grant that.",
     )
+    azureml_online_store_secret: str = Field(
+        default="",
+        description="Where the service finds the password of the online store for endpoints, which it reads as their "
+        "identity: ${{keyvault:https://VAULT.vault.azure.net/secrets/NAME/VERSION}} or "
+        "${{azureml://connections/NAME/credentials/KEY}}; empty: they log in with Entra's token.",
+    )
     databricks_host: str = Field(
         default="", description="URL of the Databricks workspace that runs the Spark programs; empty: they run here."
     )
@@ -80,6 +90,11 @@ class Settings(BaseSettings):
     )
     databricks_timeout_minutes: int = Field(
         default=120, ge=1, description="Longest that a run on Databricks may take, from submission to end."
+    )
+    databricks_online_store_secret: str = Field(
+        default="",
+        description="SCOPE/KEY of Databricks' secret with the password of the online store, which the program that "
+        "fills it reads there: serverless compute takes no variables.",
     )
     replay_clock: bool = Field(default=False, description="Let callers of local endpoints say what time it is.")
     code_revision: str = Field(default="", description="Revision of the code, where it does not run in a git checkout.")
@@ -121,6 +136,28 @@ class Settings(BaseSettings):
             )
         return value
 
+    @field_validator("databricks_online_store_secret")
+    @classmethod
+    def _is_secret(cls, value: str) -> str:
+        # What is no name may be the password itself: it is not shown.
+        if value and not re.fullmatch(r"[\w.@-]{1,128}/[\w.@-]{1,128}", value):
+            raise SettingsError(
+                "ML_PLATFORM_DATABRICKS_ONLINE_STORE_SECRET names no secret: give SCOPE/KEY, as in "
+                "{{secrets/SCOPE/KEY}}, and not the password"
+            )
+        return value
+
+    @field_validator("azureml_online_store_secret")
+    @classmethod
+    def _is_reference(cls, value: str) -> str:
+        if value and not _INJECTED.fullmatch(value):
+            raise SettingsError(
+                "ML_PLATFORM_AZUREML_ONLINE_STORE_SECRET refers to no secret: give "
+                "${{keyvault:https://VAULT.vault.azure.net/secrets/NAME/VERSION}} or "
+                "${{azureml://connections/NAME/credentials/KEY}}, and not the password"
+            )
+        return value
+
     @model_validator(mode="after")
     def _has_volume(self) -> Self:
         if self.databricks_host and not self.databricks_volume:
@@ -138,8 +175,10 @@ class Settings(BaseSettings):
             "online_store_uri": (home / "online").as_uri(),
             "mlflow_tracking_uri": f"sqlite:///{home / 'mlflow.db'}",
         }
-        if not str(values.get("mlflow_tracking_uri", "")).startswith("azureml:"):  # a workspace keeps them itself
+        if not str(values.get("mlflow_tracking_uri", "")).startswith("azureml:"):
             defaults["mlflow_artifact_uri"] = (home / "mlflow-artifacts").as_uri()
+        elif workspace := values.get("azureml_workspace"):  # it keeps artefacts itself, and shows what is tracked
+            defaults["mlflow_ui"] = f"{STUDIO}/experiments?wsid={workspace}"
         return {**values, "home": home, **{k: v for k, v in defaults.items() if not values.get(k)}}
 
     @cached_property

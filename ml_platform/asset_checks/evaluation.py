@@ -76,7 +76,7 @@ def _find(
     tables = [table for each in products for table in tables_to_check(gateways.lake, each, ends)]
     yield from check_tables(gateways.jobs, [table for table in tables if table.name in assets])
     for each in products:
-        for asset, evaluate in check_models(gateways.lake, settings, each.product, ends).items():
+        for asset, evaluate in check_models(gateways, settings, each.product, ends).items():
             if asset in assets:
                 yield evaluate()
 

@@ -16,10 +16,12 @@ from ml_platform.asset_checks.tables import Ends, missing_days
 from ml_platform.core import keys
 from ml_platform.core.drift import comparisons, complete, judge_all, windows
 from ml_platform.core.product import ProductSpec
-from ml_platform.errors import LakeError
+from ml_platform.errors import EndpointError, LakeError, MonitorError
+from ml_platform.gateways.build import Gateways
 from ml_platform.gateways.lake import Lake
 from ml_platform.gateways.registry import GATE, GATE_REASONS, Registry
 from ml_platform.settings import Settings
+from ml_platform.stages import azureml_monitor
 from ml_platform.stages.training import GATE as GATE_CHECK
 from ml_platform.stages.verdicts import drift_check, online_check, performance_check
 from ml_platform.training.mlflow_store import mlflow_client
@@ -29,14 +31,18 @@ Reports = dict[str, CheckReport]
 Judge = Callable[[Lake, ProductSpec, keys.AssetPath, Ends], Reports]
 
 
-def check_models(lake: Lake, settings: Settings, product: ProductSpec, ends: Ends) -> dict[str, Callable[[], Found]]:
+def check_models(
+    gateways: Gateways, settings: Settings, product: ProductSpec, ends: Ends
+) -> dict[str, Callable[[], Found]]:
     """By asset, what evaluates its checks."""
+    lake = gateways.lake
     tables = {"drift": _drift, "performance": _performance}
     tables |= {"online_features": _online} if product.features.online else {}
     judges = {keys.monitoring(product.name, table): judge for table, judge in tables.items()}
     return {
         **{"/".join(path): partial(_by_day, lake, product, path, ends, judge) for path, judge in judges.items()},
         "/".join(keys.candidate(product.name)): partial(_gate, settings, product),
+        "/".join(keys.endpoint(product.name)): partial(_endpoint, gateways, product),
     }
 
 
@@ -97,6 +103,18 @@ def _gate(settings: Settings, product: ProductSpec) -> Found:
         return Found(name, problem=f"the gate has not judged version {version.version}: run it")
     observed = f"version {version.version}: {verdict}, {version.tags.get(GATE_REASONS, '')}"
     return Found(name, [CheckReport(GATE_CHECK, verdict == "promote", "ERROR", None, observed)])
+
+
+def _endpoint(gateways: Gateways, product: ProductSpec) -> Found:
+    """What Azure ML's own monitor has found, as of now."""
+    name, declared = "/".join(keys.endpoint(product.name)), product.monitors.azureml
+    if declared is None or gateways.monitors.absent:
+        return Found(name, absent=gateways.monitors.absent)
+    try:
+        watched = gateways.monitors.read(product.name)
+        return Found(name, azureml_monitor.reports(declared, product.name, watched, gateways.endpoints))
+    except (MonitorError, EndpointError) as error:
+        return Found(name, problem=str(error))
 
 
 def _registry(settings: Settings) -> Registry:

@@ -12,6 +12,7 @@ from ml_platform.components.scaffolder import ModelProductScaffolder
 from ml_platform.core import keys
 from ml_platform.core.product import ProductSpec
 from ml_platform.stages import (
+    azureml_monitor,
     backfills,
     conditions,
     features,
@@ -68,7 +69,7 @@ def product_definitions(product: ProductSpec, folder: Path) -> dg.Definitions:
             *monitoring.build(product),
             decision,
         ],
-        asset_checks=gates,
+        asset_checks=[*gates, *azureml_monitor.build(product)],
         sensors=[*landing.build(product), conditions.sensor(product), serving.sensor(product), actor],
-        schedules=backfills.build(product, followed),
+        schedules=[*backfills.build(product, followed), *azureml_monitor.schedules(product)],
     )

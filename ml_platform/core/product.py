@@ -10,6 +10,7 @@ Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
 ColumnName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 ImportPath = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)+$")]
 MetricName = Literal["roc_auc", "average_precision", "log_loss", "brier"]
+SignalName = Literal["data_drift", "prediction_drift", "data_quality", "performance"]
 
 
 def _explain(schema: dict[str, Any]) -> None:
@@ -284,11 +285,36 @@ class PerformanceSpec(Spec):
     min_labels: int = Field(default=200, ge=1)
 
 
+class AzureMLMonitorSpec(Spec):
+    """Azure ML's own monitor beside ours: what it measures and when; its bounds follow from those of ours."""
+
+    signals: list[SignalName] = Field(
+        default=["data_drift", "prediction_drift", "data_quality"],
+        min_length=1,
+        description="performance needs a ceiling of brier: of our metrics it is the one that Azure ML knows as well.",
+    )
+    runs: str = Field(default="0 6 * * *", description="Cron, in UTC: when Azure ML measures.")
+    read: str = Field(default="0 9 * * *", description="Cron, in UTC: when its results are read.")
+    overdue_hours: float = Field(default=26, gt=0, description="A result of a run that began longer ago is overdue.")
+    machine: str = Field(default="standard_e4s_v3", description="Of the serverless Spark that measures.")
+
+
 class MonitorsSpec(Spec):
     """What is watched once the model serves."""
 
     drift: DriftSpec = Field(default_factory=DriftSpec)
     performance: PerformanceSpec = Field(default_factory=PerformanceSpec)
+    azureml: AzureMLMonitorSpec | None = Field(
+        default=None, description="Azure ML's own monitor as well, where models are served by it; absent: ours alone."
+    )
+
+    @model_validator(mode="after")
+    def _bounded(self) -> "MonitorsSpec":
+        if self.azureml and "performance" in self.azureml.signals and "brier" not in self.performance.ceilings:
+            raise ValueError(
+                "azureml.signals has 'performance', whose bound follows from performance.ceilings.brier: declare that"
+            )
+        return self
 
 
 class RetrainingSpec(Spec):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from ml_platform.doctor.azure_failures import Asked, explained
-from ml_platform.doctor.check import CheckFailed, Seen
+from ml_platform.doctor.check import CheckFailed, CheckSkipped, Seen
 from ml_platform.gateways.workspace import ARM_ID, check_workspace, resource_manager, workspace_client
 from ml_platform.settings import Settings
 from ml_platform.training.blobs import LAKE
@@ -139,6 +139,19 @@ class Workspace:
             remedy = f"Create a datastore of {wanted} in {self.name} and name it in ML_PLATFORM_AZUREML_DATASTORE"
             raise CheckFailed(f"datastore {name} is {points}, and the lake is {wanted}", remedy, points_at=points)
         return {"datastore": name, "points_at": points}
+
+    def look_at_store_secret(self) -> Seen:
+        """Whether endpoints get a password for the online store. That they may read it, only they can tell."""
+        settings, variable = self.settings, "ML_PLATFORM_AZUREML_ONLINE_STORE_SECRET"
+        if settings.azureml_online_store_secret:
+            raise CheckSkipped(f"only the identity of endpoints may read what {variable} names: a deployment tells")
+        if settings.online_store_uri.startswith("rediss:"):
+            raise CheckSkipped(f"without {variable} endpoints log in to Redis with Entra's token: a request tells")
+        raise CheckFailed(
+            "endpoints get no password of the online store",
+            f"Put it into a Key Vault or a connection of {self.name} which the identity of endpoints may read, and "
+            f"name that in {variable}",
+        )
 
     def _set(self, field: str, what: str) -> str:
         value = str(getattr(self.settings, field))

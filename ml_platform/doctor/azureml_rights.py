@@ -26,6 +26,10 @@ NEEDED = (
     "onlineEndpoints/listKeys/action",
     "onlineEndpoints/deployments/write",
     "onlineEndpoints/deployments/delete",
+    "data/versions/write",
+    "schedules/read",
+    "schedules/write",
+    "schedules/delete",
 )
 """Below Microsoft.MachineLearningServices/workspaces."""
 

@@ -8,6 +8,7 @@ from ml_platform.doctor.lake import look_at_folder, look_at_tables
 from ml_platform.doctor.online_store import look_at_store
 from ml_platform.doctor.tracking import look_at_tracking
 from ml_platform.gateways.lake import Lake
+from ml_platform.instance import home_of
 from ml_platform.settings import Settings
 
 
@@ -55,6 +56,8 @@ def _of_databricks(settings: Settings) -> Iterator[Check]:
     yield Check("databricks volume", workspace.look_at_volume, needs="databricks")
     yield Check("databricks compute", workspace.look_at_compute, needs="databricks")
     yield Check("databricks jobs", workspace.look_at_jobs, needs="databricks")
+    if workspace.store_wants_password:
+        yield Check("databricks secret", workspace.look_at_secret, needs="databricks")
 
 
 def _of_models_here(settings: Settings) -> Iterator[Check]:
@@ -67,6 +70,7 @@ def _of_models_here(settings: Settings) -> Iterator[Check]:
 
 def _of_azureml(settings: Settings) -> Iterator[Check]:
     from ml_platform.doctor.azureml import Workspace
+    from ml_platform.doctor.azureml_monitors import look_at_monitors
     from ml_platform.doctor.azureml_quota import look_at_serving_quota, look_at_training_quota
     from ml_platform.doctor.azureml_rights import look_at_autoscaling, look_at_rights
 
@@ -81,10 +85,13 @@ def _of_azureml(settings: Settings) -> Iterator[Check]:
     yield Check("azureml serving quota", lambda: look_at_serving_quota(workspace), needs=name)
     yield Check("azureml autoscaling", lambda: look_at_autoscaling(workspace), needs=name)
     yield Check("azureml datastore", workspace.look_at_datastore, needs=name)
+    if settings.online_store_password:
+        yield Check("azureml store secret", workspace.look_at_store_secret)
+    yield Check("azureml monitors", lambda: look_at_monitors(workspace), needs=name)
 
 
 def _of_dagster(settings: Settings) -> Iterator[Check]:
-    home, services = dagster_instance.home_of(settings), settings.home / "services"
+    home, services = home_of(settings), settings.home / "services"
     yield Check("dagster home", lambda: dagster_instance.look_at_home(home))
     yield Check("dagster storage", lambda: dagster_instance.look_at_storage(home), needs="dagster home")
     yield Check("dagster daemon", lambda: dagster_instance.look_at_daemon(home, services), needs="dagster storage")

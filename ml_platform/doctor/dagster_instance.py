@@ -10,18 +10,12 @@ from typing import TYPE_CHECKING
 from ml_platform.doctor.check import CheckFailed, CheckSkipped, Seen
 from ml_platform.errors import PlatformError
 from ml_platform.processes import living
-from ml_platform.settings import Settings
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
 
 SILENCE_SECONDS = 120
 """A daemon tells that it lives each 30 s."""
-
-
-def home_of(settings: Settings) -> Path:
-    """Where Dagster looks: the folder in DAGSTER_HOME, which a deployment sets, else the platform's own."""
-    return Path(os.environ.get("DAGSTER_HOME") or settings.dagster_home)
 
 
 def look_at_home(home: Path) -> Seen:

@@ -1,10 +1,12 @@
 """The Databricks workspace: who asks, the volume, the compute and the runs, as databricks-sdk sees them."""
 
 import io
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
+from dbx_jobs.online_contract import PASSWORD_VARIABLE
 from ml_platform.doctor.check import CheckFailed, CheckSkipped, Seen
 from ml_platform.doctor.databricks_failures import explained, no_login
 from ml_platform.errors import SettingsError
@@ -20,6 +22,8 @@ DISCOVERY = "/oidc/.well-known/oauth-authorization-server"
 
 WORKSPACE_ACCESS, CLUSTER_CREATE = "workspace-access", "allow-cluster-create"
 """Entitlements: https://docs.databricks.com/security/auth/entitlements.html"""
+
+_REFERENCE = re.compile(r"\{\{secrets/([^/{}]+/[^/{}]+)\}\}")
 
 T = TypeVar("T")
 
@@ -140,6 +144,38 @@ class DatabricksWorkspace:
         rights = f"Give {self.me.user_name} the entitlement Workspace access in {self.host}, so that it may run jobs"
         runs = self.answer(lambda: next(iter(self.client.jobs.list_runs(limit=1)), None), "", rights)
         return {"latest_run": str(runs.run_id) if runs else "none"}
+
+    @property
+    def store_wants_password(self) -> bool:
+        """Whether the program that fills the online store logs in to it with a password."""
+        settings = self.settings
+        in_redis = settings.online_store_uri.startswith(("redis://", "rediss://"))
+        return in_redis and bool(settings.online_store_password or settings.databricks_online_store_secret)
+
+    def look_at_secret(self) -> Seen:
+        """The secret with the online store's password exists; only its name is read."""
+        scope, key = self._secret().split("/", 1)
+        put = f"Put the password of the online store there: databricks secrets put-secret {scope} {key}"
+        missing = f"Create the scope, databricks secrets create-scope {scope}. {put}"
+        rights = f"Let {self.me.user_name} read it: databricks secrets put-acl {scope} {self.me.user_name} READ"
+        found = self.answer(lambda: [each.key for each in self.client.secrets.list_secrets(scope)], missing, rights)
+        if key not in found:
+            raise CheckFailed(f"the scope {scope} of {self.host} has no secret {key}", put)
+        return {"scope": scope, "key": key}
+
+    def _secret(self) -> str:
+        """SCOPE/KEY, by the settings or the variables of the declared cluster."""
+        compute, named = self.settings.databricks_compute, self.settings.databricks_online_store_secret
+        variables = {} if compute == SERVERLESS else _declared(compute).get("spark_env_vars", {})
+        found = _REFERENCE.fullmatch(variables.get(PASSWORD_VARIABLE, ""))
+        if not (found or named):
+            others = "" if compute == SERVERLESS else f", or {PASSWORD_VARIABLE} in spark_env_vars of {compute}"
+            raise CheckFailed(
+                f"programs on Databricks get no password of the online store (compute: {compute})",
+                "Put it into a secret of Databricks and name that in ML_PLATFORM_DATABRICKS_ONLINE_STORE_SECRET, as "
+                f"SCOPE/KEY{others}",
+            )
+        return found[1] if found else named
 
     def _entitlements(self) -> set[str]:
         return {str(each.value) for each in self.me.entitlements or []}

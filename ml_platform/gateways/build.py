@@ -7,6 +7,7 @@ from ml_platform.gateways.alerts import Alerts
 from ml_platform.gateways.endpoints import AzureEndpoints, Endpoints, Hosting, LocalEndpoints
 from ml_platform.gateways.jobs import AzureMLJobs, DatabricksJobs, Jobs, JobsByProgram, SubprocessJobs
 from ml_platform.gateways.lake import Lake
+from ml_platform.gateways.monitors import AzureMonitors, Monitors, NoMonitors
 from ml_platform.gateways.workspace import check_workspace
 from ml_platform.settings import Settings
 
@@ -18,6 +19,7 @@ class Gateways:
     lake: Lake
     jobs: Jobs
     endpoints: Endpoints
+    monitors: Monitors
     alerts: Alerts
 
 
@@ -28,6 +30,7 @@ def build_gateways(settings: Settings) -> Gateways:
         lake=lake,
         jobs=JobsByProgram(spark=_spark_jobs(settings), others=_training_jobs(settings)),
         endpoints=_endpoints(settings, lake),
+        monitors=_monitors(settings, lake),
         alerts=Alerts(settings.home / "alerts.db", [url.get_secret_value() for url in settings.alert_urls]),
     )
 
@@ -37,7 +40,11 @@ def _spark_jobs(settings: Settings) -> Jobs:
         return SubprocessJobs()
     timeout = timedelta(minutes=settings.databricks_timeout_minutes)
     return DatabricksJobs(
-        settings.databricks_host, settings.databricks_volume, settings.databricks_compute, timeout=timeout
+        settings.databricks_host,
+        settings.databricks_volume,
+        settings.databricks_compute,
+        settings.databricks_online_store_secret,
+        timeout=timeout,
     )
 
 
@@ -57,11 +64,21 @@ def _training_jobs(settings: Settings) -> Jobs:
 def _endpoints(settings: Settings, lake: Lake) -> Endpoints:
     if not settings.azureml_workspace:
         return LocalEndpoints(settings.home / "endpoints", lake.inference_log())
-    hosting = Hosting(
+    return AzureEndpoints(_hosting(settings), settings.lake_uri, settings.home / "models")
+
+
+def _monitors(settings: Settings, lake: Lake) -> Monitors:
+    if not settings.azureml_workspace:
+        return NoMonitors()
+    return AzureMonitors(_hosting(settings), lake, settings.azureml_datastore, settings.mlflow_tracking_uri)
+
+
+def _hosting(settings: Settings) -> Hosting:
+    return Hosting(
         check_workspace(settings.azureml_workspace),
         settings.azureml_scoring_environment,
         settings.azureml_instance_type,
         settings.azureml_instances,
         settings.azureml_endpoint_identity,
+        settings.azureml_online_store_secret,
     )
-    return AzureEndpoints(hosting, settings.lake_uri, settings.home / "models")

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
+from uuid import uuid4
 
 MAX_APPEND_BYTES = 4 * 1024 * 1024
 """Of one append; a block of an append blob is as large in every version of the service."""
@@ -71,6 +72,7 @@ class LocalFolder:
         """See Folder.write."""
         path = self.path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = path.with_name(f".{path.name}.part")
+        # Hidden, and named once: nobody takes it for the document, and two writers do not meet in it.
+        scratch = path.with_name(f".{path.name}.{uuid4().hex}.part")
         scratch.write_bytes(content)
         scratch.replace(path)

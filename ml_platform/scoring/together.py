@@ -10,6 +10,9 @@ import msgspec
 from ml_platform.scoring.records import Record
 from ml_platform.scoring.serving import Serving
 
+MOST_WAITING = 64
+"""Requests that are scored at once, though more may be coming: their callers wait for the last of them."""
+
 
 class Scored(msgspec.Struct):
     """Probabilities [n] of the records of a request, and the processor time (seconds) that the model took."""
@@ -29,10 +32,15 @@ class _Waiting(msgspec.Struct):
 
 
 class Together:
-    """Collects what one turn of the event loop brings, by deployment."""
+    """Collects what turns of the event loop bring, by deployment, until one brings nothing more.
+
+    Callers that were answered together ask again within a turn or two: without the wait for the last of them they
+    drift apart into ever smaller batches. A turn that brings nothing takes microseconds.
+    """
 
     def __init__(self) -> None:
         self._waiting: dict[Serving, list[_Waiting]] = defaultdict(list)
+        self._count = self._counted = 0
 
     async def score(self, serving: Serving, records: list[Record]) -> Outcome:
         """Score the records of a request."""
@@ -46,12 +54,21 @@ class Together:
         if not serving.row_by_row:
             _score(serving, [waiting])
             return
-        if not self._waiting:
-            asyncio.get_running_loop().call_soon(self._score_all)
+        if not self._count:
+            asyncio.get_running_loop().call_soon(self._look)
+        self._count += 1
         self._waiting[serving].append(waiting)
+
+    def _look(self) -> None:
+        if self._counted < self._count < MOST_WAITING:
+            self._counted = self._count
+            asyncio.get_running_loop().call_soon(self._look)
+        else:
+            self._score_all()
 
     def _score_all(self) -> None:
         waiting, self._waiting = self._waiting, defaultdict(list)
+        self._count = self._counted = 0
         for serving, group in waiting.items():
             _score(serving, group)
 

@@ -110,6 +110,8 @@ class Rollout:
         champion = self.registry.champion(stable.model_name) if stable and others else None
         if stable and champion and champion.version == stable.model_version and self._is_over(champion):
             return "the time of the old deployment is over"
+        if stable and champion and champion.version != stable.model_version and _is_approved(champion):
+            return "the roll-out that waited is approved"
         return ""
 
     def _is_over(self, served: Version) -> bool:
@@ -248,6 +250,10 @@ class Rollout:
     def _say(self, sentence: str) -> None:
         self._sentences.append(sentence)
         self.tell(sentence)
+
+
+def _is_approved(waiting: Version) -> bool:
+    return waiting.tags.get(ROLLOUT) == WAITING and bool(waiting.tags.get(ROLLOUT_APPROVED_BY))
 
 
 def _seen(counts: Counts) -> Seen:

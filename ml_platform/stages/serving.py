@@ -13,9 +13,11 @@ from ml_platform.core.product import ProductSpec
 from ml_platform.errors import GateError, RolledBack
 from ml_platform.gateways.endpoints import EndpointDeclaration, Endpoints
 from ml_platform.gateways.lake import Lake
+from ml_platform.gateways.monitors import Monitors
 from ml_platform.gateways.registry import Registry
 from ml_platform.scoring.state import Autoscale, OnlineDeclaration
 from ml_platform.settings import Settings
+from ml_platform.stages import azureml_monitor
 from ml_platform.stages.attempts import WHOLE, Attempt, contents, record
 from ml_platform.stages.conditions import follow
 from ml_platform.stages.roles import asked_of
@@ -54,6 +56,7 @@ def build(product: ProductSpec) -> list[dg.AssetsDefinition]:
         config: RolloutApproval,
         registry: dg.ResourceParam[Registry],
         endpoints: dg.ResourceParam[Endpoints],
+        monitors: dg.ResourceParam[Monitors],
         lake: dg.ResourceParam[Lake],
         settings: dg.ResourceParam[Settings],
     ) -> Iterator[dg.MaterializeResult]:
@@ -78,6 +81,9 @@ def build(product: ProductSpec) -> list[dg.AssetsDefinition]:
             metadata=_metadata(outcome, version, champion.version), data_version=dg.DataVersion(version)
         )
         record(context, context.asset_key, WHOLE, Attempt(read, "passed"), {})
+        # Last: a monitor that cannot be kept fails the run, and not the roll-out, which is done.
+        if told := azureml_monitor.keep(product, outcome.state.serving, monitors, registry, lake):
+            context.log.info(told)
 
     return [endpoint]
 

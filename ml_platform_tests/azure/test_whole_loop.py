@@ -1,17 +1,13 @@
 """The whole loop, lake to retraining, runs on the Azure configuration and ends as it does on a laptop."""
 
-from pathlib import Path
-
 import dagster as dg
 import pytest
 
 from ml_platform.core import keys
 from ml_platform.stages.attempts import contents
-from ml_platform_tests.azure.walk import CORRECTED, FLOWS, LAST, Walk
+from ml_platform_tests.azure.walk import CORRECTED, FLOWS, LAST, Walk, golden
 from ml_platform_tests.e2e.kept_line import TABLES
 from ml_platform_tests.e2e.line import PRODUCT, Line
-
-GOLDEN = Path(__file__).parent / "golden"
 
 
 @pytest.mark.parametrize("path", TABLES, ids="/".join)
@@ -27,9 +23,8 @@ def test_every_call_is_one_that_the_services_know_and_take(walk: Walk):
 @pytest.mark.parametrize("flow", FLOWS)
 def test_a_flow_makes_the_calls_that_were_written_down(walk: Walk, flow: str, request: pytest.FixtureRequest):
     """After an upgrade of an SDK: look at the difference, then `pytest ml_platform_tests/azure --write-golden`."""
-    file, calls = GOLDEN / f"{flow}.txt", "".join(f"{call}\n" for call in walk.calls[flow])
+    file, calls = golden(flow), "".join(f"{call}\n" for call in walk.calls[flow])
     if request.config.getoption("--write-golden"):
-        GOLDEN.mkdir(exist_ok=True)
         file.write_text(calls)
     assert calls == file.read_text()
 

@@ -1,11 +1,13 @@
 """The demo's whole loop in the loopback cloud, from landed files to a retrained model, flow by flow."""
 
 import logging
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
+from pathlib import Path
 
 from ml_platform.core import keys
 from ml_platform.core.keys import AssetPath
@@ -35,6 +37,15 @@ FLOWS = (
     *("sensors", "retraining", "correction"),
 )
 
+UNAUTHENTICATED = (
+    "/metadata/endpoints",
+    "/msi/token",
+    "/msi/cluster",
+    "/oidc/v1/token",
+    "/oidc/.well-known/oauth-authorization-server",
+)
+"""Calls without a token that could have expired."""
+
 
 @dataclass
 class Walk:
@@ -54,6 +65,10 @@ class Walk:
     """The command lines of all processes meanwhile."""
     secrets_found: list[str] = field(default_factory=list)
     """Which secret stands where among all that was written."""
+    fault: str = ""
+    """How every call that a flow makes fails once, before it is made again; a kind of `emulators.faults`."""
+    fell: dict[str, int] = field(default_factory=dict)
+    """How many of them did, by flow."""
 
     def run(self, flows: Sequence[str] = FLOWS) -> None:
         """The flows in their order."""
@@ -101,6 +116,12 @@ class Walk:
         correct(self.kept.line.settings.lake_uri, date.fromisoformat(CORRECTED))
         self.corrected = self.kept.settle()
 
+    def submitted(self) -> dict[str, int]:
+        """How many runs of Databricks and jobs of Azure ML there were."""
+        calls = self.cloud.arm.record()["calls"]
+        taken = {c["path"] for c in calls if c["method"] == "PUT" and c["template"].endswith("/jobs/{name}")}
+        return {"runs": len(self.cloud.spark.runs()), "jobs": len(taken)}
+
     def _land(self, last: str) -> None:
         land_missing(self.kept.line.settings.lake_uri, date.fromisoformat(FIRST), date.fromisoformat(last))
 
@@ -111,20 +132,46 @@ class Walk:
     def _recorded(self, flow: str) -> Iterator[None]:
         before = {name: len(each.record()["calls"]) for name, each in self._emulators()}
         started = time.monotonic()
-        yield
+        with self._disturbed(flow):
+            yield
         logger.info("%s: %.0f s", flow, time.monotonic() - started)
         calls = {name: each.record()["calls"][before[name] :] for name, each in self._emulators()}
         self.calls[flow] = sorted({_told(name, call) for name in calls for call in calls[name]})
+
+    @contextmanager
+    def _disturbed(self, flow: str) -> Iterator[None]:
+        calls = [call.split() for call in golden(flow).read_text().splitlines()] if self.fault else []
+        emulators = dict(self._emulators())
+        for name, method, template, *_ in calls:
+            if self.fault == "expired" and template in UNAUTHENTICATED:
+                continue
+            emulators[name].fault(self.fault, method, _pattern(template), seconds=1)
+        yield
+        self.fell[flow] = len(calls) - sum(len(each.faults_left()) for each in emulators.values())
+        for each in emulators.values():
+            each.clear_faults()
+
+
+def golden(flow: str) -> Path:
+    """The list of the calls that a flow makes."""
+    return Path(__file__).parent / "golden" / f"{flow}.txt"
+
+
+def _pattern(template: str) -> str:
+    """What matches the paths of a template."""
+    pieces = re.split(r"(\{\w+(?::path)?\})", template)
+    patterns = (".*" if ":path}" in piece else "[^/]+" if piece[:1] == "{" else re.escape(piece) for piece in pieces)
+    return "".join(patterns) + "$"
 
 
 def _told(emulator: str, call: Mapping[str, str]) -> str:
     return f"{emulator} {call['method']} {call['template'] or call['path']} {call['api_version']}".strip()
 
 
-def walked(cloud: Deployment) -> Walk:
+def walked(cloud: Deployment, fault: str = "") -> Walk:
     """The whole loop, with all that was written and shown on the way."""
     with entered(cloud), command_lines() as shown, kept_in_the_cloud() as kept:
-        walk = Walk(cloud, kept)
+        walk = Walk(cloud, kept, fault=fault)
         walk.run()
         walk.shown, walk.secrets_found = shown, found(written(cloud), cloud.secrets())
     return walk

@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 
 from ml_platform.gateways.jobs import AzureMLJobs
+from ml_platform_tests.contract.killed_line import executed, job_of
 from ml_platform_tests.contract.place import PROGRAMS, Place
 from ml_platform_tests.contract.programs import Asked, PlacedProgram
 from ml_platform_tests.loopback_cloud import COMPUTE, ENVIRONMENT, WORKSPACE, Loopback
@@ -37,18 +38,10 @@ def table(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
 
 
 def line() -> dg.JobDefinition:
-    job = dg.define_asset_job("line", [table])
-    return dg.Definitions([table], jobs=[job], executor=dg.in_process_executor).resolve_job_def("line")
-
-
-def main(again: str | None) -> bool:
-    options = dg.ReexecutionOptions(again) if again else None
-    with dg.DagsterInstance.get() as instance:
-        done = dg.execute_job(dg.reconstructable(line), instance, reexecution_options=options, raise_on_error=False)
-    return done.success
+    return job_of(table)
 
 
 if __name__ == "__main__":
     from ml_platform_tests.contract import azureml_line
 
-    sys.exit(not azureml_line.main(sys.argv[5] if len(sys.argv) > 5 else None))
+    sys.exit(not executed(azureml_line.line, sys.argv[5] if len(sys.argv) > 5 else None))

@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 
 from ml_platform.gateways.jobs.databricks import DatabricksJobs
+from ml_platform_tests.contract.killed_line import executed, job_of
 from ml_platform_tests.contract.programs import Asked, PlacedProgram
 
 
@@ -26,19 +27,10 @@ def table(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
 
 
 def line() -> dg.JobDefinition:
-    executor = dg.multiprocess_executor if "ALONE" in os.environ else dg.in_process_executor
-    job = dg.define_asset_job("line", executor_def=executor)
-    return dg.Definitions([table], jobs=[job]).resolve_job_def("line")
-
-
-def main(again: str | None) -> bool:
-    options = dg.ReexecutionOptions(again) if again else None
-    with dg.DagsterInstance.get() as instance:
-        done = dg.execute_job(dg.reconstructable(line), instance, reexecution_options=options, raise_on_error=False)
-    return done.success
+    return job_of(table, dg.multiprocess_executor if "ALONE" in os.environ else dg.in_process_executor)
 
 
 if __name__ == "__main__":
     from ml_platform_tests.contract import databricks_line
 
-    sys.exit(not databricks_line.main(sys.argv[5] if len(sys.argv) > 5 else None))
+    sys.exit(not executed(databricks_line.line, sys.argv[5] if len(sys.argv) > 5 else None))

@@ -9,7 +9,7 @@ from ml_platform_tests.emulators.process import Emulator
 from ml_platform_tests.emulators.recording import template_calls
 
 FOLDER = Path(__file__).parent / "golden"
-QUIET = ("GET /metadata/endpoints", "GET /msi/token")
+QUIET = ("GET /metadata/endpoints", "GET /msi/")
 """Made whenever a client is built: how often says nothing about a flow."""
 
 

@@ -45,9 +45,9 @@ class Place:
         return self.instance.get_latest_materialization_event(dg.AssetKey("table")) is not None
 
 
-def until(happened: Callable[[], bool]) -> None:
-    """Wait for something that takes less than SECONDS."""
-    deadline = time.monotonic() + SECONDS
+def until(happened: Callable[[], bool], seconds: float = SECONDS) -> None:
+    """Wait for something that takes less than `seconds`."""
+    deadline = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.02)

@@ -1,27 +1,19 @@
 """A program on Azure ML is submitted once, however often its step dies; it ends in time, and when it is cancelled."""
 
-import json
-import os
-import signal
-import subprocess
-import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
-import dagster as dg
 import pytest
 from azure.ai.ml.entities import Job
-from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._core.storage.tags import RETRY_ON_ASSET_OR_OP_FAILURE_TAG
 
 from ml_platform.errors import JobError
 from ml_platform.gateways.jobs.azureml_job import state_of
 from ml_platform.gateways.workspace import workspace_client
 from ml_platform_tests.contract.azureml_line import place_in
-from ml_platform_tests.contract.place import Place
+from ml_platform_tests.contract.killed_line import KilledLine, interrupted, said
+from ml_platform_tests.contract.place import Place, until
 from ml_platform_tests.loopback_cloud import WORKSPACE, Loopback
 
 pytestmark = pytest.mark.cloud
@@ -31,51 +23,15 @@ SECONDS = 240
 """For what includes the start of the MLflow server and of programs, on a busy machine."""
 
 
-def until(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not happened():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.05)
-
-
-class Line:
-    """Runs `azureml_line` in processes of one Dagster instance; `word` is where its program leaves word."""
+class Line(KilledLine):
+    """Runs `azureml_line`."""
 
     def __init__(self, cloud: Loopback, folder: Path, way: str) -> None:
-        self.word, self._home, self._before = folder / "word", folder / "dagster", names(cloud)
-        self._cloud, self._arguments = cloud, [cloud.lake, cloud.tracking_uri, way, str(self.word)]
-        self._home.mkdir()
-
-    @contextmanager
-    def started(self, *again: str) -> "Iterator[subprocess.Popen[str]]":
-        environment = {**os.environ, "DAGSTER_HOME": str(self._home)}
-        command = [sys.executable, "-m", "ml_platform_tests.contract.azureml_line", *self._arguments, *again]
-        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
-            yield process
-            process.kill()
-
-    def run(self, *again: str) -> tuple[bool, dict[str, str]]:
-        """Whether it ended well, and the report."""
-        with self.started(*again) as process:
-            out, _ = process.communicate(timeout=120)
-            return process.returncode == 0, json.loads(out or "{}")
-
-    def killed(self) -> str:
-        """Run it until its program is under way, and kill it; the run's id."""
-        with self.started() as process:
-            until(lambda: said(self.word))
-            process.send_signal(signal.SIGKILL)
-        return self.last()
-
-    def last(self) -> str:
-        with dg.DagsterInstance.from_config(str(self._home)) as instance:
-            return instance.get_runs(limit=1)[0].run_id
-
-    def tell(self) -> None:
-        """Let the program end."""
-        self.word.with_name("told").touch()
+        super().__init__(folder, way, "azureml_line", cloud.lake, cloud.tracking_uri, seconds=SECONDS)
+        self._cloud, self._before = cloud, names(cloud)
 
     def submitted(self) -> list[str]:
+        """The jobs that it has submitted."""
         return sorted(names(self._cloud) - self._before)
 
 
@@ -86,22 +42,6 @@ def names(cloud: Loopback) -> set[str]:
 
 def job(name: str) -> Job:
     return workspace_client(WORKSPACE).jobs.get(name)
-
-
-def said(word: Path) -> bool:
-    return word.exists() and word.read_text() != ""
-
-
-def interrupted(place: Place, word: Path, when: Callable[[], bool]) -> None:
-    """Run a program that goes on, and interrupt its step."""
-
-    def interrupt() -> None:
-        until(when)
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-
-    threading.Thread(target=interrupt).start()
-    with pytest.raises(DagsterExecutionInterruptedError):
-        place.run("works_on", word)
 
 
 @pytest.fixture
@@ -126,7 +66,7 @@ def test_a_job_whose_step_was_killed_is_found_again_while_it_works(line: Line):
 def test_a_job_whose_step_was_killed_is_found_again_once_it_has_ended(line: Line):
     again, program = line.killed(), line.word.read_text()
     line.tell()
-    until(lambda: state_of(job(line.submitted()[0])) == "Completed")
+    until(lambda: state_of(job(line.submitted()[0])) == "Completed", SECONDS)
     assert line.run(again) == (True, {"process": int(program)})
     assert len(line.submitted()) == 1
 
@@ -141,7 +81,7 @@ def test_a_job_that_failed_is_submitted_under_another_name_by_the_next_attempt(c
 
 def test_an_interrupted_job_is_canceled_and_nothing_is_materialised(cloud: Loopback, place: Place, tmp_path: Path):
     before, word = names(cloud), tmp_path / "word"
-    interrupted(place, word, lambda: said(word))
+    interrupted(place, word, lambda: said(word), SECONDS)
     (name,) = names(cloud) - before
     assert state_of(job(name)) == "Canceled"
     assert not place.materialised()
@@ -151,7 +91,7 @@ def test_a_job_that_is_interrupted_while_it_is_submitted_is_canceled_too(cloud: 
     place.run("reports")
     before = names(cloud)
     cloud.arm.fault("latency", "PUT", JOBS, seconds=2)
-    interrupted(place, tmp_path / "word", lambda: not cloud.arm.faults_left())
+    interrupted(place, tmp_path / "word", lambda: not cloud.arm.faults_left(), SECONDS)
     (name,) = names(cloud) - before
     assert state_of(job(name)) == "Canceled"
 
@@ -176,7 +116,7 @@ def test_a_job_that_somebody_cancels_in_azure_ml_is_no_success(cloud: Loopback, 
     before, word = names(cloud), tmp_path / "word"
 
     def cancel() -> None:
-        until(lambda: said(word))
+        until(lambda: said(word), SECONDS)
         (name,) = names(cloud) - before
         workspace_client(WORKSPACE).jobs.begin_cancel(name, polling=False)
 

@@ -1,24 +1,18 @@
 """A program on Databricks is submitted once, however often its step dies; it ends in time, and when it is cancelled."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import psutil
 import pytest
-from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._core.storage.tags import RETRY_ON_ASSET_OR_OP_FAILURE_TAG
 
 from ml_platform.errors import JobError
+from ml_platform_tests.contract.killed_line import KilledLine, interrupted, said
 from ml_platform_tests.contract.place import Place, until
 from ml_platform_tests.emulators.databricks.started import Databricks
 
@@ -27,51 +21,22 @@ pytestmark = pytest.mark.cloud
 SUBMIT = "runs/submit$"
 
 
-class Line:
-    """Runs `databricks_line` in processes of one Dagster instance; `place` is where its program leaves word."""
+class Line(KilledLine):
+    """Runs `databricks_line`."""
 
     def __init__(self, workspace: Databricks, folder: Path, way: str) -> None:
-        self.place, self._before = folder / "word", {run["run_id"] for run in workspace.runs()}
-        self._workspace, self._home = workspace, folder / "dagster"
-        self._arguments = [workspace.emulator.address, workspace.volume, way, str(self.place)]
-        self._home.mkdir()
-
-    @contextmanager
-    def started(self, *again: str, **variables: str) -> "Iterator[subprocess.Popen[str]]":
-        """A process that runs it; one that is still there in the end is killed."""
-        environment = {**os.environ, "DAGSTER_HOME": str(self._home), **variables}
-        command = [sys.executable, "-m", "ml_platform_tests.contract.databricks_line", *self._arguments, *again]
-        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
-            yield process
-            process.kill()
-
-    def run(self, *again: str, **variables: str) -> tuple[bool, dict[str, Any]]:
-        """Whether it ended well, and the report."""
-        with self.started(*again, **variables) as process:
-            out, _ = process.communicate(timeout=120)
-            return process.returncode == 0, json.loads(out or "{}")
-
-    def killed(self) -> str:
-        """Run it until its program is under way, and kill it; the run's ID."""
-        with self.started() as process:
-            until(lambda: self.place.exists() and self.place.read_text() != "")
-            process.send_signal(signal.SIGKILL)
-        return self.last()
+        super().__init__(folder, way, "databricks_line", workspace.emulator.address, workspace.volume)
+        self._workspace, self._before = workspace, {run["run_id"] for run in workspace.runs()}
 
     def killed_alone(self) -> str:
         """As `killed`, but only the step's own process is: Dagster sees it and says that the step failed."""
         with self.started(ALONE="yes") as process:
-            until(lambda: self.place.exists() and self.place.read_text() != "")
+            until(lambda: said(self.word))
             for child in psutil.Process(process.pid).children():
                 if "spawn_main" in " ".join(child.cmdline()):
                     child.kill()
             assert process.wait(60) != 0
         return self.last()
-
-    def last(self) -> str:
-        """The ID of the newest run of Dagster."""
-        with dg.DagsterInstance.from_config(str(self._home)) as instance:
-            return instance.get_runs(limit=1)[0].run_id
 
     def remote(self) -> list[dict[str, Any]]:
         """The runs of Databricks that it has started."""
@@ -81,10 +46,6 @@ class Line:
         """The files in which it is written which run answers."""
         return list(Path(self._workspace.volume, "pipes").glob("*/*/run.json"))
 
-    def tell(self) -> None:
-        """Let the program end."""
-        self.place.with_name("told").touch()
-
 
 @pytest.fixture
 def line(workspace: Databricks, tmp_path: Path) -> Line:
@@ -92,14 +53,14 @@ def line(workspace: Databricks, tmp_path: Path) -> Line:
 
 
 def test_a_run_whose_step_was_killed_is_found_again_while_it_works(line: Line):
-    again, program = line.killed(), line.place.read_text()
+    again, program = line.killed(), line.word.read_text()
     line.tell()
     assert line.run(again) == (True, {"process": int(program)})
     assert len(line.remote()) == 1
 
 
 def test_a_run_whose_step_was_killed_is_found_again_once_it_has_ended(line: Line):
-    again, program = line.killed(), line.place.read_text()
+    again, program = line.killed(), line.word.read_text()
     line.tell()
     until(lambda: line.remote()[0]["state"]["life_cycle_state"] == "TERMINATED")
     assert line.run(again) == (True, {"process": int(program)})
@@ -108,7 +69,7 @@ def test_a_run_whose_step_was_killed_is_found_again_once_it_has_ended(line: Line
 
 def test_a_run_whose_step_was_killed_before_it_wrote_down_which_it_is_is_found_by_its_token(line: Line):
     before = set(line.claims())
-    again, program = line.killed(), line.place.read_text()
+    again, program = line.killed(), line.word.read_text()
     for claim in set(line.claims()) - before:
         claim.unlink()
     line.tell()
@@ -117,7 +78,7 @@ def test_a_run_whose_step_was_killed_before_it_wrote_down_which_it_is_is_found_b
 
 
 def test_a_run_whose_step_lost_its_process_is_found_again_though_dagster_says_that_the_step_failed(line: Line):
-    again, program = line.killed_alone(), line.place.read_text()
+    again, program = line.killed_alone(), line.word.read_text()
     line.tell()
     until(lambda: line.remote()[0]["state"]["life_cycle_state"] == "TERMINATED")
     assert line.run(again) == (True, {"process": int(program)})
@@ -151,7 +112,7 @@ def test_a_run_that_failed_by_itself_is_started_anew_by_the_next_attempt_and_not
 def test_an_interrupted_run_is_left_only_once_it_is_over(workspace: Databricks, tmp_path: Path):
     place, word = Place(workspace.jobs()), tmp_path / "word"
     workspace.change(ignore_cancel_seconds=3)
-    _interrupted(place, word, lambda: word.exists() and word.read_text() != "")
+    interrupted(place, word, lambda: said(word))
     workspace.change(ignore_cancel_seconds=0)
     assert _state_of_last(workspace) == ("TERMINATED", "CANCELED")
     assert not place.materialised()
@@ -162,7 +123,7 @@ def test_a_run_that_is_interrupted_while_it_is_submitted_is_cancelled_too(worksp
     place.run("reports")
     before = len(workspace.runs())
     workspace.emulator.fault("latency", "POST", SUBMIT, seconds=3)
-    _interrupted(place, tmp_path / "word", lambda: not workspace.emulator.faults_left())
+    interrupted(place, tmp_path / "word", lambda: not workspace.emulator.faults_left())
     assert len(workspace.runs()) == before + 1
     assert _state_of_last(workspace) == ("TERMINATED", "CANCELED")
 
@@ -170,7 +131,7 @@ def test_a_run_that_is_interrupted_while_it_is_submitted_is_cancelled_too(worksp
 def test_a_run_that_waits_for_a_machine_can_be_cancelled(workspace: Databricks, tmp_path: Path):
     before = len(workspace.runs())
     workspace.change(queue_seconds=60)
-    _interrupted(Place(workspace.jobs()), tmp_path / "word", lambda: len(workspace.runs()) > before)
+    interrupted(Place(workspace.jobs()), tmp_path / "word", lambda: len(workspace.runs()) > before)
     workspace.change(queue_seconds=0)
     assert _state_of_last(workspace) == ("TERMINATED", "CANCELED")
 
@@ -252,22 +213,10 @@ def test_what_was_said_long_ago_is_removed_and_nothing_else(workspace: Databrick
     assert [folder.parents[1].exists() for folder in said] == [False, True]
 
 
-def _interrupted(place: Place, word: Path, when: Callable[[], bool]) -> None:
-    """Interrupt a step whose program works for ten minutes."""
-
-    def interrupt() -> None:
-        until(when)
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-
-    threading.Thread(target=interrupt).start()
-    with pytest.raises(DagsterExecutionInterruptedError):
-        place.run("works_on", word)
-
-
 def _cancel_there(workspace: Databricks, word: Path) -> None:
     from databricks.sdk import WorkspaceClient
 
-    until(lambda: word.exists() and word.read_text() != "")
+    until(lambda: said(word))
     WorkspaceClient(host=workspace.emulator.address).jobs.cancel_run(workspace.runs()[-1]["run_id"])
 
 

@@ -110,7 +110,7 @@ def test_a_server_that_nobody_vouches_for_is_not_talked_to(
 def test_a_wrong_password_is_told_without_the_password(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(PASSWORD_VARIABLE, "wrong-canary")
     for work in (lambda: read(uri, "0:1"), lambda: replace_rows(uri, "delays", ROWS[:1])):
-        with pytest.raises((StoreUnreachable, RedisError)) as told:
+        with pytest.raises((StoreUnreachable, DataError)) as told:
             work()
         assert "wrong-canary" not in f"{told.value!r} {told.value.__cause__!r}"
 

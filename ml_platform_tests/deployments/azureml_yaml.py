@@ -37,10 +37,8 @@ def _of_one(path: Path, specs: Path | None) -> Iterator[str]:
         try:
             entity = load(file)
             body = _body(entity)
-        except (MlException, SchemaError, NotImplementedError, ValueError, TypeError) as error:
-            # The SDK fails once more, for monitors, when it tells what was wrong.
-            reason = error.__context__ if isinstance(error, NotImplementedError) else error
-            yield " ".join(str(reason).partition("isit this link")[0].split())[:500]
+        except (MlException, SchemaError, ValueError, TypeError) as error:
+            yield " ".join(str(error).partition("isit this link")[0].split())[:500]
             return
     shape = published_types.resource_shape(specs / "azure", kind, version) if specs else None
     if shape is not None:
@@ -49,12 +47,10 @@ def _of_one(path: Path, specs: Path | None) -> Iterator[str]:
 
 def _loader(text: str) -> tuple[Callable[..., Any] | None, str, str]:
     """How a file is loaded, the type that the service knows it by, and the API version that the SDK sends it with."""
-    from azure.ai.ml import load_compute, load_data, load_environment, load_online_deployment, load_online_endpoint
-    from azure.ai.ml.entities._load_functions import load_schedule
+    from azure.ai.ml import load_compute, load_environment, load_online_deployment, load_online_endpoint
 
     known = {
         "environment": (load_environment, f"{WORKSPACE}/environments/versions", "2023-04-01-preview"),
-        "data": (load_data, f"{WORKSPACE}/data/versions", "2023-04-01-preview"),
         "amlCompute": (load_compute, f"{WORKSPACE}/computes", "2023-08-01-preview"),
         "managedOnlineEndpoint": (load_online_endpoint, f"{WORKSPACE}/onlineEndpoints", "2022-02-01-preview"),
         "managedOnlineDeployment": (
@@ -62,7 +58,6 @@ def _loader(text: str) -> tuple[Callable[..., Any] | None, str, str]:
             f"{WORKSPACE}/onlineEndpoints/deployments",
             "2023-04-01-preview",
         ),
-        "monitorSchedule": (load_schedule, f"{WORKSPACE}/schedules", "2023-06-01-preview"),
     }
     for name, loader in known.items():
         if f"/{name}.schema.json" in text:

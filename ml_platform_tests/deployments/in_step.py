@@ -7,21 +7,26 @@ from pathlib import Path
 from typing import Any
 
 from ml_platform.errors import PlatformError
+from ml_platform.gateways.jobs.azureml import PIPES_FOLDER
 from ml_platform.settings import PROJECT_ROOT, Settings
 from ml_platform_tests.deployments import bicep
-from ml_platform_tests.deployments.values import Unknown
+from ml_platform_tests.deployments.values import Unknown, at
 from ml_platform_tests.deployments.yaml_files import documents, variables
 
 PREFIX = "ML_PLATFORM_"
 NOT_IN_THE_CLOUD = {
+    "azureml_online_store_secret": "the Redis of deployments has no password",
+    "databricks_online_store_secret": "the Redis of deployments has no password",
     "mlflow_artifact_uri": "an Azure ML workspace says itself where its experiments keep their artefacts",
     "online_store_password": "identities log in to Redis with tokens of Entra",
     "pictures": "as on a laptop",
     "replay_clock": "only replays tell an endpoint what time it is",
     "training_threads": "the same everywhere: trainings would not repeat",
 }
+LEAST_DAYS = 2
+"""A run that was retried finds the job of the one before, and reads what it told."""
 # Where the file is used by hand, who uses it sets these.
-BY_HAND = {"ENDPOINT", "DEPLOYMENT", "MODEL", "MODEL_VERSION", "DECLARATION", "PRODUCT", "LABEL", "COLLECTION"}
+BY_HAND = {"ENDPOINT", "DEPLOYMENT", "MODEL", "MODEL_VERSION", "DECLARATION", "PRODUCT"}
 OF_A_DEPLOYMENT = {"IMAGE_TAG", "ENVIRONMENT_VERSION"}
 
 
@@ -38,6 +43,7 @@ def problems(deployments: Path) -> Iterator[str]:
     yield from _values(settings)
     yield from _variables(deployments)
     yield from _environment(deployments)
+    yield from _transport(deployments)
 
 
 def _settings(present: set[str]) -> Iterator[str]:
@@ -119,6 +125,31 @@ def _variables(deployments: Path) -> Iterator[str]:
     for name in names:
         if name not in used and not re.search(rf"\b{name}\b", others):
             yield f"azure/bicep/main.bicep: nothing uses the output {name}"
+
+
+def _transport(deployments: Path) -> Iterator[str]:
+    """The rule that deletes what jobs were asked and told: of their folder alone, and not before they have ended."""
+    file, folder = "azure/bicep/modules/storage.bicep", f"lake/{PIPES_FOLDER}/"
+    rules = [
+        definition
+        for resource in bicep.read(deployments / file).resources
+        if resource.type.endswith("/managementPolicies")
+        for definition in at(resource.body, "properties.policy.rules.[].definition")
+    ]
+    days: list[Any] = []
+    for rule in rules:
+        prefixes, deleted = (at(rule, place) for place in (_PREFIXES, _DELETED))
+        if wide := [each for each in prefixes if folder.startswith(str(each)) and each != folder and deleted != [None]]:
+            yield f"{file}: what lies below {wide} is deleted, which is more than that below {folder}"
+        days += deleted if folder in prefixes else []
+    if not days or days == [None]:
+        yield f"{file}: no rule deletes what jobs of Azure ML leave below {folder}"
+    elif not isinstance(days[0], int) or days[0] < LEAST_DAYS:
+        yield f"{file}: what lies below {folder} is deleted after {days[0]} days: a run may still read it"
+
+
+_PREFIXES = "filters.prefixMatch.[]"
+_DELETED = "actions.baseBlob.delete.daysAfterModificationGreaterThan"
 
 
 def _environment(deployments: Path) -> Iterator[str]:

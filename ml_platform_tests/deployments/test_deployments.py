@@ -82,12 +82,10 @@ PLANTED = [
     Planted("Azure ML", f"{AZUREML}/endpoint.yml", "auth_mode: key", "auth_mode: none", "auth_mode"),
     Planted("Azure ML", f"{AZUREML}/deployment.yml", "instance_count: 2", "instance_count: two", "instance_count"),
     Planted("Azure ML", f"{AZUREML}/deployment.yml", "failure_threshold", "failures", "failures"),
-    Planted("Azure ML", f"{AZUREML}/monitor.yml", "ml_task: classification", "ml_task: guessing", "ml_task"),
     Planted("Azure ML", f"{AZUREML}/scoring-environment.yml", "path: /score", "route: /score", "scoring_route"),
     Planted("Azure ML", f"{AZUREML}/training-environment.yml", "image: $", "images: $", "images"),
     Planted("Azure ML", f"{AZUREML}/spot-compute.yml", "tier: low_priority", "tier: spot", "tier"),
     Planted("Azure ML", f"{AZUREML}/spot-compute.yml", "/amlCompute.schema", "/compute.schema", "none of those"),
-    Planted("Azure ML", f"{AZUREML}/inference-log.yml", "type: uri_folder", "type: folder", "type"),
     # Databricks: the bundle's schema, its variables, the cluster.
     Planted("Databricks", f"{BUNDLE}/databricks.yml", "volume_type: MANAGED", "volume_typ: MANAGED", "typ", types=True),
     Planted("Databricks", f"{BUNDLE}/databricks.yml", "[USE_SCHEMA]", "[USE_TABLES]", "USE_TABLES", types=True),
@@ -160,10 +158,13 @@ PLANTED = [
     Planted(
         "settings",
         f"{BICEP}/main.bicep",
-        "  ML_PLATFORM_AZUREML_DATASTORE:",
+        "  ML_PLATFORM_AZUREML_COMPUTE:",
         "  X:",
-        "no file sets ML_PLATFORM_AZUREML_DATA",
+        "no file sets ML_PLATFORM_AZUREML_COMP",
     ),
+    Planted("settings", f"{BICEP}/modules/storage.bicep", "lake/pipes/azureml/", "lake/pipes/", "more than that"),
+    Planted("settings", f"{BICEP}/modules/storage.bicep", "lake/pipes/azureml/", "pipes/azureml/", "no rule deletes"),
+    Planted("settings", f"{BICEP}/modules/storage.bicep", "GreaterThan: 7 ", "GreaterThan: 0 ", "after 0 days"),
     Planted(
         "settings",
         f"{BICEP}/main.bicep",

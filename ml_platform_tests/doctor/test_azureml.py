@@ -1,11 +1,16 @@
 """The Azure ML workspace on the loopback, and each thing that can be wrong with it."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from azure.ai.ml.entities import ManagedOnlineEndpoint
 
-from ml_platform.core.product import AutoscaleSpec
+from ml_platform.asset_checks.products import declared_products
+from ml_platform.core.product import AutoscaleSpec, AzureMLMonitorSpec, MonitorsSpec
+from ml_platform.gateways.endpoints import Hosting
+from ml_platform.gateways.workspace import workspace_client
 from ml_platform_tests.doctor.looked import assert_failed, changed, look
 from ml_platform_tests.doctor.loopback import SUBSCRIPTION, WORKSPACE, Loopback, reached
 from ml_platform_tests.emulators.arm.capacity import AUTOSCALER, DATA_SCIENTIST
@@ -192,6 +197,26 @@ def test_cores_are_wanted_for_as_many_instances_as_an_endpoint_may_have(
     assert "a deployment of 5 instances wants 20 cores" in str(result.reason)
 
 
+def test_a_monitor_that_is_declared_and_not_there_is_put_back_by_the_endpoint(
+    cloud: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert look(cloud.settings, "azureml monitors").status == "skipped"
+    flights = declared_products()[0]
+    monitors = MonitorsSpec(azureml=AzureMLMonitorSpec())
+    declared = replace(flights, product=flights.product.model_copy(update={"monitors": monitors}))
+    monkeypatch.setattr("ml_platform.doctor.azureml_monitors.declared_products", lambda: [declared])
+    result = look(cloud.settings, "azureml monitors")
+    assert result.status == "ok" and result.seen["watched"] == "none, nothing is served yet", result
+    hosting = Hosting(WORKSPACE, "")
+    client = workspace_client(WORKSPACE)
+    endpoint = ManagedOnlineEndpoint(name=hosting.endpoint_name("flight_delays"), auth_mode="key")
+    client.online_endpoints.begin_create_or_update(endpoint).result()
+    missing = look(cloud.settings, "azureml monitors")
+    client.online_endpoints.begin_delete(str(endpoint.name)).result()
+    assert hosting.monitor_name("flight_delays") in str(missing.reason)
+    assert_failed(missing, "Materialise endpoints/flight_delays")
+
+
 def test_a_machine_that_the_region_does_not_have_fails(cloud: Loopback) -> None:
     settings = changed(cloud.settings, azureml_instance_type="Standard_Nothing")
     assert_failed(look(settings, "azureml serving quota"), "ML_PLATFORM_AZUREML_INSTANCE_TYPE", "westeurope")
@@ -213,3 +238,12 @@ def test_mlflow_on_the_workspace_is_read_and_written(cloud: Loopback) -> None:
 def test_mlflow_on_the_workspace_that_refuses_is_told(cloud: Loopback, kind: str, said: str) -> None:
     cloud.arm.fault(kind, path="/mlflow/", count=99)
     assert_failed(look(cloud.settings, "mlflow"), said)
+
+
+def test_endpoints_that_get_no_password_of_a_redis_are_told(cloud: Loopback) -> None:
+    variable, redis = "ML_PLATFORM_AZUREML_ONLINE_STORE_SECRET", {"online_store_password": "c4n4ry"}
+    plain = changed(cloud.settings, online_store_uri="redis://127.0.0.1:1/0", **redis)
+    assert_failed(look(plain, "azureml store secret"), variable, "Key Vault")
+    reference = "${{azureml://connections/online-store/credentials/password}}"
+    for other in ({"online_store_uri": "rediss://127.0.0.1:1/0"}, {"azureml_online_store_secret": reference}):
+        assert look(changed(plain, **other), "azureml store secret").status == "skipped"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from dbx_jobs.online_contract import PASSWORD_VARIABLE
 from ml_platform.settings import Settings
 from ml_platform_tests.doctor.looked import assert_failed, changed, look
 from ml_platform_tests.doctor.loopback import Loopback, reached
@@ -138,3 +139,35 @@ def test_runs_may_be_read_or_the_right_to_is_told(cloud: Loopback) -> None:
     assert look(cloud.settings, "databricks jobs").seen == {"latest_run": "none"}
     cloud.spark.emulator.fault("forbidden", path="/jobs/runs/list", count=9)
     assert_failed(look(cloud.settings, "databricks jobs"), "Workspace access", "run jobs")
+
+
+def in_redis(settings: Settings, secret: str = "") -> Settings:
+    return changed(
+        settings,
+        online_store_uri="redis://127.0.0.1:1/0",
+        online_store_password="c4n4ry",
+        databricks_online_store_secret=secret,
+    )
+
+
+def test_the_secret_with_the_password_of_the_store_is_looked_for(cloud: Loopback, clustered: Settings) -> None:
+    cloud.spark.keep(online_store_password="c4n4ry")
+    settings = in_redis(cloud.settings, "ml-platform/online-store-password")
+    result = look(settings, "databricks secret")
+    assert (result.status, result.seen) == ("ok", {"scope": "ml-platform", "key": "online-store-password"}), result
+    declare(clustered, spark_env_vars={PASSWORD_VARIABLE: "{{secrets/ml-platform/online-store-password}}"})
+    assert look(in_redis(clustered), "databricks secret").status == "ok"
+    missing = look(in_redis(cloud.settings, "ml-platform/other"), "databricks secret")
+    assert_failed(missing, "databricks secrets put-secret ml-platform other")
+    assert_failed(look(in_redis(cloud.settings, "nowhere/other"), "databricks secret"), "create-scope nowhere")
+    cloud.spark.emulator.fault("forbidden", path="/secrets/list", count=9)
+    assert_failed(look(settings, "databricks secret"), f"put-acl ml-platform {cloud.spark.client_id} READ")
+
+
+def test_compute_that_gets_no_password_of_the_store_is_told(cloud: Loopback, clustered: Settings) -> None:
+    setting = "ML_PLATFORM_DATABRICKS_ONLINE_STORE_SECRET"
+    result = look(in_redis(cloud.settings), "databricks secret")
+    assert_failed(result, setting)
+    assert "c4n4ry" not in repr(result)
+    declare(clustered)
+    assert_failed(look(in_redis(clustered), "databricks secret"), setting, f"{PASSWORD_VARIABLE} in spark_env_vars")

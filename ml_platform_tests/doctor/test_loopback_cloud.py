@@ -21,6 +21,7 @@ CHECKS = [
     "databricks volume",
     "databricks compute",
     "databricks jobs",
+    "databricks secret",
     "azureml",
     "azureml rights",
     "azureml compute",
@@ -30,6 +31,8 @@ CHECKS = [
     "azureml serving quota",
     "azureml autoscaling",
     "azureml datastore",
+    "azureml store secret",
+    "azureml monitors",
     "mlflow",
     "online store",
     "dagster home",
@@ -47,11 +50,13 @@ def redis(tmp_path_factory: pytest.TempPathFactory, shared_cloud: Loopback) -> I
 @pytest.fixture
 def variables(cloud: Loopback, redis: TlsRedis) -> dict[str, str]:
     """The deployment, by environment alone. Only a canary among its alerts' addresses is no real secret."""
+    cloud.spark.keep(online_store_password=redis.password)
     told = cloud.settings.model_dump(exclude={"alert_urls", "online_store_password", "pictures", "replay_clock"})
     deployment = {f"ML_PLATFORM_{name.upper()}": str(value) for name, value in told.items()}
     more = {
         "ML_PLATFORM_ONLINE_STORE_URI": redis.uri,
         "ML_PLATFORM_ONLINE_STORE_PASSWORD": redis.password,
+        "ML_PLATFORM_DATABRICKS_ONLINE_STORE_SECRET": "ml-platform/online-store-password",
         "ML_PLATFORM_ALERT_URLS": "json://ops:c4n4ry-alerts@127.0.0.1:1/told",
     }
     return {**cloud.variables, **deployment, **more}
@@ -63,7 +68,14 @@ def test_in_a_cloud_that_is_well_everything_is_well(
     told = doctor(variables, "--json")
     assert told.code == 0, told
     assert list(told.checks) == CHECKS
-    assert told.named("skipped") == {"azureml autoscaling", "databricks compute", "dagster storage", "dagster daemon"}
+    assert told.named("skipped") == {
+        "azureml autoscaling",
+        "databricks compute",
+        "azureml store secret",
+        "azureml monitors",
+        "dagster storage",
+        "dagster daemon",
+    }
     _assert_no_secret(told.out + told.err, cloud, redis)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from ml_platform.scoring.container_contract import PORT_VARIABLE
 
 COMMAND = (sys.executable, "-m", "ml_platform.scoring", "--container")
-NOT_INHERITED = ("AZURE_", "IDENTITY_", "ML_PLATFORM_")
+NOT_INHERITED = ("AZURE_", "IDENTITY_", "MSI_", "ML_PLATFORM_")
 """A container has its own environment: of these it gets what it is given."""
 
 

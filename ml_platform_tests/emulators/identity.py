@@ -1,7 +1,8 @@
 """Stands in for Entra ID: managed identity and service principals, with signed tokens that expire.
 
 Managed identity as App Service offers it (api-version 2019-08-01): GET IDENTITY_ENDPOINT?resource=... with the header
-X-IDENTITY-HEADER. Service principals: POST /{tenant}/oauth2/v2.0/token, grant_type=client_credentials.
+X-IDENTITY-HEADER. Service principals: POST /{tenant}/oauth2/v2.0/token, grant_type=client_credentials, with a secret
+or, by workload identity federation, with the token of a Kubernetes service account.
 """
 
 import base64
@@ -23,6 +24,12 @@ from ml_platform_tests.emulators.recording import KnownRoute
 TENANT = "00000000-1111-2222-3333-444444444444"
 PRINCIPAL = "55555555-6666-7777-8888-999999999999"
 ISSUER = f"https://sts.windows.net/{TENANT}/"
+CLUSTER = "https://oidc.cluster.example/"
+"""Who issues the tokens of service accounts."""
+WORKLOAD = "system:serviceaccount:dagster:run"
+"""The service account that is trusted to be PRINCIPAL."""
+EXCHANGE = "api://AzureADTokenExchange"
+ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ARM_AUDIENCES = {"management.azure.com", "management.core.windows.net", "ml.azure.com", "127.0.0.1", "localhost"}
 
 
@@ -50,8 +57,31 @@ class Identity:
         ends = now + (self.seconds if seconds is None else seconds)
         claims: dict[str, Any] = {"aud": audience, "iss": ISSUER, "tid": TENANT, "oid": PRINCIPAL, "appid": PRINCIPAL}
         claims |= {"iat": now, "nbf": now - 5, "exp": ends, "ver": "1.0", "uti": uuid.uuid4().hex}
+        return self._signed(claims), ends
+
+    def service_account_token(self, subject: str = WORKLOAD, audience: str = EXCHANGE, seconds: int = 3600) -> str:
+        """What Kubernetes writes into AZURE_FEDERATED_TOKEN_FILE of a pod."""
+        now = int(time.time())
+        claims = {"iss": CLUSTER, "sub": subject, "aud": [audience], "iat": now, "nbf": now - 5, "exp": now + seconds}
+        return self._signed(claims)
+
+    def refused_workload(self, token: str) -> str:
+        """Why the token of a service account is not taken for PRINCIPAL, in Entra's words; "" when it is."""
+        body, _, signature = token.rpartition(".")
+        if token.count(".") != 2 or not hmac.compare_digest(signature, self._signature(body)):
+            return "AADSTS50027: JWT token is invalid or malformed."
+        claims = json.loads(base64.urlsafe_b64decode(body.split(".")[1] + "=="))
+        if claims.get("iss") != CLUSTER or claims.get("sub") != WORKLOAD:
+            return "AADSTS700213: No matching federated identity record found for presented assertion subject."
+        if claims["aud"] != [EXCHANGE]:
+            return "AADSTS700212: No matching federated identity record found for presented assertion audience."
+        return (
+            "AADSTS700024: Client assertion is not within its valid time range." if claims["exp"] <= time.time() else ""
+        )
+
+    def _signed(self, claims: dict[str, Any]) -> str:
         body = f"{_encoded({'typ': 'JWT', 'alg': 'HS256'})}.{_encoded(claims)}"
-        return f"{body}.{self._signature(body)}", ends
+        return f"{body}.{self._signature(body)}"
 
     def verify(self, authorization: str | None, audiences: set[str] = ARM_AUDIENCES) -> dict[str, Any]:
         """The claims of a bearer token, or Unauthorized."""
@@ -102,9 +132,8 @@ def identity_routes(identity: Identity) -> list[Route]:
 
     async def principal(request: Request) -> Response:
         form = dict(parse_qsl((await request.body()).decode()))
-        if form.get("grant_type") != "client_credentials" or form.get("client_secret") != identity.secret:
-            error = {"error": "invalid_client", "error_description": "AADSTS7000215: Invalid client secret provided."}
-            return JSONResponse(error, 401)
+        if refused := _refused(identity, form):
+            return JSONResponse({"error": "invalid_client", "error_description": refused}, 401)
         scope = form.get("scope") or form["resource"]
         token, ends = identity.issue(scope.removesuffix("/.default"))
         seconds = ends - int(time.time())
@@ -116,5 +145,21 @@ def identity_routes(identity: Identity) -> list[Route]:
         KnownRoute("/common/discovery/instance", instance),
         KnownRoute("/{tenant}/v2.0/.well-known/openid-configuration", configuration),
         KnownRoute("/{tenant}/oauth2/v2.0/token", principal, methods=["POST"]),
+        # AZURE_AUTHORITY_HOST ends with a slash in a pod, and the clients in Rust put another one after it.
+        KnownRoute("//{tenant}/oauth2/v2.0/token", principal, methods=["POST"]),
         KnownRoute("/{tenant}/oauth2/token", principal, methods=["POST"]),
     ]
+
+
+def _refused(identity: Identity, form: dict[str, str]) -> str:
+    """Why a client gets no token; "" when it gets one."""
+    if form.get("grant_type") != "client_credentials":
+        return "AADSTS70003: The app requested an unsupported grant type."
+    if form.get("client_assertion_type") == ASSERTION:
+        if form.get("client_id") != PRINCIPAL:
+            return (
+                f"AADSTS700016: Application with identifier '{form.get('client_id')}' was not found in the directory."
+            )
+        return identity.refused_workload(form.get("client_assertion", ""))
+    valid = form.get("client_secret") == identity.secret
+    return "" if valid else "AADSTS7000215: Invalid client secret provided."

@@ -4,13 +4,14 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from ml_platform_tests.emulators.azurite import Azurite, azurite
-from ml_platform_tests.emulators.identity import PRINCIPAL, TENANT
+from ml_platform_tests.emulators.identity import PRINCIPAL, TENANT, Identity
 from ml_platform_tests.emulators.process import Cloud, Emulator, started
 from ml_platform_tests.emulators.storage import AUTHORITY
 
-CREDENTIALS = ("key", "sas", "principal", "identity")
+CREDENTIALS = ("key", "sas", "principal", "identity", "workload")
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,22 @@ class Storage:
                 "AZURE_CLIENT_ID": PRINCIPAL,
                 "AZURE_CLIENT_SECRET": self.front.cloud.secret,
             },
+            "workload": lambda: workload_environment(self.front.cloud, secure),
             "identity": lambda: {"IDENTITY_ENDPOINT": f"{plain}/msi/token", "IDENTITY_HEADER": self.front.cloud.secret},
         }[credential]()
         return {**account.environment(), **chosen, "AZURE_STORAGE_ENDPOINT": f"{secure}/{account.account}"}
+
+
+def workload_environment(cloud: Cloud, authority: str, **claims: Any) -> dict[str, str]:
+    """What the webhook of workload identity puts into a pod; `claims` are those of `Identity.service_account_token`."""
+    token = cloud.folder / "azure-identity-token"
+    token.write_text(Identity(cloud.secret, cloud.key).service_account_token(**claims))
+    return {
+        "AZURE_AUTHORITY_HOST": f"{authority}/",
+        "AZURE_TENANT_ID": TENANT,
+        "AZURE_CLIENT_ID": PRINCIPAL,
+        "AZURE_FEDERATED_TOKEN_FILE": str(token),
+    }
 
 
 def alone(variables: Mapping[str, str]) -> dict[str, str]:

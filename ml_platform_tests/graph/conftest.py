@@ -21,7 +21,9 @@ from ml_platform_tests.graph.reported import ReportedJobs
 class Graph:
     """Materialises parts of the product's graph and gives what Dagster recorded."""
 
-    def __init__(self, instance: dg.DagsterInstance, home: Path, product: ProductSpec | None = None) -> None:
+    def __init__(
+        self, instance: dg.DagsterInstance, home: Path, product: ProductSpec | None = None, **instead: Any
+    ) -> None:
         self.instance = instance
         self.settings = Settings(home=home, code_revision="test")
         self.jobs = ReportedJobs()
@@ -30,7 +32,7 @@ class Graph:
             "jobs": self.jobs,
             "lake": PinnedLake(self.settings.lake_uri),
         }
-        resources |= {"settings": self.settings, "registry": registry_resource(self.settings)}
+        resources |= {"settings": self.settings, "registry": registry_resource(self.settings), **instead}
         built = product_definitions(product or declared_product("flight_delays"), PRODUCTS / "flight_delays")
         self.definitions = dg.Definitions.merge(built, dg.Definitions(resources=resources))
 

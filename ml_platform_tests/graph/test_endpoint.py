@@ -36,8 +36,8 @@ def quick(**more: Any) -> ProductSpec:
 class Served(Graph):
     """The graph with a registry in which a test makes champions, and the endpoint that serves them."""
 
-    def __init__(self, instance: dg.DagsterInstance, home: Path, product: ProductSpec) -> None:
-        super().__init__(instance, home, product)
+    def __init__(self, instance: dg.DagsterInstance, home: Path, product: ProductSpec, **instead: Any) -> None:
+        super().__init__(instance, home, product, **instead)
         uri = self.settings.mlflow_tracking_uri
         initialise(uri, "training", home / "models", self.settings.mlflow_artifact_uri)
         self.client = MlflowClient(uri)

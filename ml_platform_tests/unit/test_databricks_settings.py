@@ -31,3 +31,12 @@ def test_what_is_no_volume_is_refused(volume: str):
 def test_a_workspace_without_a_volume_is_refused():
     with pytest.raises(SettingsError, match="ML_PLATFORM_DATABRICKS_VOLUME is not"):
         Settings(databricks_host=HOST)
+
+
+def test_a_password_where_a_secrets_name_belongs_is_refused_and_not_shown():
+    with pytest.raises(SettingsError, match="give SCOPE/KEY") as refused:
+        Settings(databricks_online_store_secret="c4n4ry-password=")
+    assert "c4n4ry" not in str(refused.value)
+    secret = "ml-platform/online-store-password"
+    jobs = jobs_of(databricks_host=HOST, databricks_volume=VOLUME, databricks_online_store_secret=secret)
+    assert jobs.spark == DatabricksJobs(HOST, VOLUME, store_secret=secret)

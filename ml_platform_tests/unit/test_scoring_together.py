@@ -12,7 +12,7 @@ import pytest
 from ml_platform.scoring.pyfunc import ServingModel
 from ml_platform.scoring.serving import NoProbability, Serving
 from ml_platform.scoring.state import Declared, Deployment, EndpointDeclaration
-from ml_platform.scoring.together import Scored, Together
+from ml_platform.scoring.together import MOST_WAITING, Scored, Together
 from ml_platform_tests.serving_directories import RECORD, write_failing_directory, write_serving_directory
 
 
@@ -22,14 +22,17 @@ def served(directory: Path) -> Serving:
     return Serving(Declared(1, endpoint, str(directory / "log")), deployment)
 
 
-def scored(serving: Serving, requests: list[list[dict[str, Any]]]) -> list[Any]:
-    """What becomes of requests that arrive in one turn of the event loop."""
+def scored(serving: Serving, *turns: list[list[dict[str, Any]]]) -> list[Any]:
+    """What becomes of requests that arrive in one turn of the event loop, or in several that follow each other."""
 
     async def ask() -> list[Any]:
-        together = Together()
+        together, asked = Together(), []
         reader = serving.reader
-        records = [[reader.read(msgspec.json.encode(record))[0] for record in request] for request in requests]
-        return await asyncio.gather(*(together.score(serving, each) for each in records), return_exceptions=True)
+        for requests in turns:
+            records = [[reader.read(msgspec.json.encode(record))[0] for record in request] for request in requests]
+            asked += [asyncio.ensure_future(together.score(serving, each)) for each in records]
+            await asyncio.sleep(0)
+        return await asyncio.gather(*asked, return_exceptions=True)
 
     return asyncio.run(ask())
 
@@ -62,6 +65,27 @@ def test_what_comes_in_one_turn_is_one_call_of_a_model_that_scores_row_by_row(
     model_calls.clear()
     assert [each.probabilities for each in scored(serving, requests)] == [pytest.approx(each) for each in alone]
     assert model_calls == [6]
+
+
+def test_what_comes_in_turns_that_follow_each_other_is_one_call_too(tmp_path: Path, model_calls: list[int]) -> None:
+    serving = served(write_serving_directory(tmp_path / "model"))
+    model_calls.clear()
+    scored(serving, [[far(1.0)], [far(2.0)]], [[far(3.0)]], [[far(4.0)]])
+    assert model_calls == [4]
+
+
+def test_a_turn_that_brings_nothing_ends_the_wait(tmp_path: Path, model_calls: list[int]) -> None:
+    serving = served(write_serving_directory(tmp_path / "model"))
+    model_calls.clear()
+    scored(serving, [[far(1.0)]], [], [], [[far(2.0)]])
+    assert model_calls == [1, 1]
+
+
+def test_nobody_waits_for_callers_without_end(tmp_path: Path, model_calls: list[int]) -> None:
+    serving = served(write_serving_directory(tmp_path / "model"))
+    model_calls.clear()
+    scored(serving, *([[far(n)]] * 16 for n in range(MOST_WAITING // 16 + 1)))
+    assert model_calls == [MOST_WAITING, 16]
 
 
 def test_a_model_that_rounds_by_place_is_asked_about_each_request(tmp_path: Path, model_calls: list[int]) -> None:

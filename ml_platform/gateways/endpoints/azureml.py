@@ -93,6 +93,8 @@ class AzureEndpoints:
                     # They outlive what they scale.
                     settings = AutoscaleSettings(self._hosting.workspace, there, lease.check)
                     _when_free(lambda: settings.keep(set()), self._seconds)
+                # Before the endpoint: a monitor of what is gone would fail each day, and cost.
+                _when_free(lambda: service.delete_monitor(self._hosting.monitor_name(name)), self._seconds)
                 _when_free(lambda: service.delete_endpoint(there), self._seconds)
             documents.forget()
 

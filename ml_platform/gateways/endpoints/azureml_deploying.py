@@ -191,4 +191,6 @@ class Deploying:
 def _client_id(endpoint: Any) -> str:
     """Of the identity that the endpoint was given; nothing where it has its own alone."""
     identities = getattr(endpoint.identity, "user_assigned_identities", None) or []
-    return next((each.client_id for each in identities if each.client_id), "")
+    # azure-ai-ml puts what the service says beside its own attribute, under the service's name.
+    found = (each.client_id or vars(each).get("clientId") for each in identities)
+    return next((str(client_id) for client_id in found if client_id), "")

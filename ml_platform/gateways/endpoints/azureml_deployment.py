@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from dbx_jobs.online_contract import PASSWORD_VARIABLE
 from ml_platform.errors import EndpointError
 from ml_platform.scoring.container_contract import (
     BEHIND,
@@ -39,7 +40,8 @@ _ASSET = re.compile(r"(?:^azureml:|/)([^/:]+)(?:/versions/|:)([^/:]+)$")
 @dataclass(frozen=True)
 class Hosting:
     """On what endpoints run: the workspace's ARM id, the environment (azureml:NAME:VERSION) whose image holds the
-    scoring server, the machines, and the ARM id of the identity that may read and write the lake ("": the endpoint's).
+    scoring server, the machines, the ARM id of the identity that may read and write the lake ("": the endpoint's), and
+    what the service replaces by the password of a Redis ("": containers log in to it as that identity).
     """
 
     workspace: str
@@ -47,6 +49,7 @@ class Hosting:
     instance_type: str = "Standard_DS3_v2"
     instances: int = 1
     identity: str = ""
+    store_secret: str = ""
 
     def endpoint_name(self, name: str) -> str:
         """The service's name of an endpoint: unique in a region, up to 32 letters, digits and hyphens."""
@@ -56,6 +59,10 @@ class Hosting:
             )
         own = sha256(f"{self.workspace.lower()} {name}".encode()).hexdigest()[:6]
         return f"{name.replace('_', '-')[:25].rstrip('-')}-{own}"
+
+    def monitor_name(self, name: str) -> str:
+        """The name of the schedule by which Azure ML's own monitor watches an endpoint."""
+        return f"{self.endpoint_name(name)}-monitor"
 
     def deployment(
         self, declaration: EndpointDeclaration, deployment: Deployment, lake: str, client_id: str
@@ -68,6 +75,7 @@ class Hosting:
             BEHIND_VARIABLE: BEHIND,
             PORT_VARIABLE: str(PORT),
             **({CLIENT_VARIABLE: client_id} if client_id else {}),
+            **self._password(declaration),
         }
         # A container that ends is seen at once; the time is for images and models that take long.
         probe = ProbeSettings(initial_delay=5, period=5, timeout=2, success_threshold=1, failure_threshold=60)
@@ -87,6 +95,12 @@ class Hosting:
             readiness_probe=probe,
             tags={TAG: declaration.name, "model": f"{deployment.model_name}:{deployment.model_version}"},
         )
+
+    def _password(self, declaration: EndpointDeclaration) -> dict[str, str]:
+        """The variable with the reference to it, only where something is looked up in a Redis."""
+        store = declaration.online.store_uri if declaration.online else ""
+        needed = self.store_secret and store.startswith(("redis://", "rediss://"))
+        return {PASSWORD_VARIABLE: self.store_secret} if needed else {}
 
 
 def contained_of(declaration: EndpointDeclaration, deployment: Deployment, lake: str) -> Contained:

@@ -101,6 +101,10 @@ class Service:
         """Remove an endpoint with its deployments."""
         self._do(name, lambda: self._client.online_endpoints.begin_delete(name))
 
+    def delete_monitor(self, name: str) -> None:
+        """Remove the schedule of an endpoint's monitor; there may be none."""
+        self._do(name, lambda: self._client.schedules.begin_delete(name))
+
     def logs(self, endpoint: str, deployment: str) -> str:
         """The last lines that a deployment's container wrote."""
         with self._told(f"{endpoint}/{deployment}"):

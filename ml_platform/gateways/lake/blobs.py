@@ -85,7 +85,7 @@ def _reason(error: Exception) -> str:
         return (
             f"{code or 'no token was given'}: this identity needs the role Storage Blob Data Contributor on the account"
             ", or the environment holds the wrong credential (AZURE_STORAGE_ACCOUNT_KEY, AZURE_STORAGE_SAS_TOKEN, "
-            "AZURE_CLIENT_ID with AZURE_CLIENT_SECRET, IDENTITY_ENDPOINT)"
+            "AZURE_CLIENT_ID with AZURE_CLIENT_SECRET or AZURE_FEDERATED_TOKEN_FILE, IDENTITY_ENDPOINT)"
         )
     told = code or str(error).partition("\n")[0]
     return f"{told}: see whether the account is there and reachable from here, and do it again"

@@ -7,11 +7,11 @@ from datetime import date, timedelta
 from pathlib import Path
 from urllib.parse import urlparse
 from urllib.request import url2pathname
-from uuid import uuid4
 
 from dbx_jobs.contract import Days
 from ml_platform.errors import LakeError
 from ml_platform.gateways.lake.files import File
+from ml_platform.scoring.folders import LocalFolder
 
 FOLDERS_AT_ONCE = 31
 """A longer range of days is found by listing all days at once."""
@@ -48,19 +48,11 @@ class LocalFiles:
 
     def read(self, path: str) -> bytes | None:
         """See Files."""
-        try:
-            return (self.root / path).read_bytes()
-        except FileNotFoundError:
-            return None
+        return LocalFolder(self.root).read(path)
 
     def write(self, path: str, content: bytes) -> None:
         """See Files."""
-        target = self.root / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        # Hidden, and named once: nobody takes it for landed, and two writers do not meet in it.
-        unfinished = target.with_name(f".{target.name}.{uuid4().hex}.part")
-        unfinished.write_bytes(content)
-        unfinished.replace(target)
+        LocalFolder(self.root).write(path, content)
 
     def _below(self, folder: str, deep: bool) -> Iterator[File]:
         try:

@@ -17,6 +17,7 @@ from ml_platform_tests.emulators.arm.blobs import blob_routes
 from ml_platform_tests.emulators.arm.capacity import capacity_routes
 from ml_platform_tests.emulators.arm.cloud_metadata import cloud_metadata_routes
 from ml_platform_tests.emulators.arm.computes import cluster_found, compute_routes
+from ml_platform_tests.emulators.arm.endpoint_identity import endpoint_identity_routes
 from ml_platform_tests.emulators.arm.endpoints import end_hosted, endpoint_routes
 from ml_platform_tests.emulators.arm.front_end import FrontEnd
 from ml_platform_tests.emulators.arm.jobs import job_routes
@@ -54,6 +55,7 @@ def build(arm: Arm) -> Starlette:
         await arm.programs.end()
 
     every = [*cloud_metadata_routes(), *identity_routes(arm.identity), *routes(), *blob_routes(arm.blobs)]
+    every += endpoint_identity_routes()
     app = Starlette(
         routes=every,
         middleware=[Middleware(Guard, arm=arm)],

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from ml_platform_tests.emulators.arm.answers import Refused, invalid
 from ml_platform_tests.emulators.arm.content import download
+from ml_platform_tests.emulators.arm.endpoint_identity import client_id_of, identity_variables, injected
 from ml_platform_tests.emulators.arm.front_end import DEPLOYMENTS, ENDPOINTS
 from ml_platform_tests.emulators.arm.hosted import Hosted, settings_of
 from ml_platform_tests.emulators.arm.operations import accepted
@@ -126,7 +127,9 @@ def _identity(body: dict[str, Any]) -> dict[str, Any]:
     given = body.get("identity") or {"type": "SystemAssigned"}
     found: dict[str, Any] = {"type": given["type"], "principalId": PRINCIPAL, "tenantId": TENANT}
     if own := given.get("userAssignedIdentities"):
-        found["userAssignedIdentities"] = {each: {"principalId": PRINCIPAL, "clientId": PRINCIPAL} for each in own}
+        found["userAssignedIdentities"] = {
+            each: {"principalId": PRINCIPAL, "clientId": client_id_of(each)} for each in own
+        }
     return found
 
 
@@ -221,8 +224,9 @@ async def _put_deployment(request: Request) -> Response:
             mounted, uri = arm.folder / "deployments" / name / uuid.uuid4().hex, str(model.properties["modelUri"])
             # The model's folder stands in the mounted one by its own name.
             await download(arm, uri, mounted / uri.rstrip("/").rsplit("/", 1)[-1])
-            identity = {"IDENTITY_ENDPOINT": f"{arm.address}/msi/token", "IDENTITY_HEADER": arm.identity.secret}
-            await hosted.replace(settings_of(arm, resource, environment, mounted, name, identity))
+            settings = settings_of(arm, resource, environment, mounted, name, identity_variables(arm, names[0]))
+            settings.environment = injected(arm, settings.environment)
+            await hosted.replace(settings)
         except BaseException:
             properties["provisioningState"] = "Failed"
             raise

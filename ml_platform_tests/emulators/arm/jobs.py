@@ -82,7 +82,7 @@ async def get_job(request: Request) -> Response:
 
 
 async def list_jobs(request: Request) -> Response:
-    """Newest first; `jobType`, `tag` and the view are honoured."""
+    """Newest first; `jobType`, `tag`, `scheduleId` and the view are honoured."""
     query, found = request.query_params, arm_of(request).store.below(KIND, ())
     if query.get("listViewType", "ActiveOnly") == "ActiveOnly":
         found = [job for job in found if not job.properties["isArchived"]]
@@ -90,6 +90,8 @@ async def list_jobs(request: Request) -> Response:
         found = [job for job in found if job.properties["jobType"] == kind]
     if tag := query.get("tag"):
         found = [job for job in found if tag in job.properties["tags"]]
+    if schedule := query.get("scheduleId"):
+        found = [job for job in found if job.hidden.get("schedule") == schedule]
     return listed(request, found)
 
 

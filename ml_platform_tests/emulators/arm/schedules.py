@@ -1,18 +1,29 @@
 """Schedules of the workspace, and with them its model monitors: a schedule whose action is `CreateMonitor`.
 
-They are held and held against the published types; nothing runs by them. Monitors need serverless Spark, whose compute
-and signals are the published type's affair; the endpoint that they watch must be there.
+They are held and held against the published types. No clock runs them: the service's own action `trigger` does, and
+then the monitor measures (monitor_runs.py). The endpoint that it watches must be there.
 """
 
 import re
+from datetime import datetime
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ml_platform_tests.emulators.arm.answers import invalid
+from ml_platform_tests.emulators.arm.answers import Refused, invalid
+from ml_platform_tests.emulators.arm.monitor_runs import begin
 from ml_platform_tests.emulators.arm.operations import accepted
-from ml_platform_tests.emulators.arm.resources import answered, arm_of, beside, body_of, listed, route
+from ml_platform_tests.emulators.arm.resources import (
+    action_answer,
+    action_body,
+    answered,
+    arm_of,
+    beside,
+    body_of,
+    listed,
+    route,
+)
 from ml_platform_tests.emulators.arm.state import Arm, Resource
 from ml_platform_tests.emulators.recording import KnownRoute
 
@@ -26,6 +37,7 @@ def schedule_routes() -> list[KnownRoute]:
         route("/schedules/{name}", _get),
         route("/schedules/{name}", _put, "PUT"),
         route("/schedules/{name}", _delete, "DELETE"),
+        route("/schedules/{name}/trigger", _trigger, "POST"),
     ]
 
 
@@ -62,6 +74,20 @@ async def _delete(request: Request) -> Response:
         arm.store.delete(resource)
 
     return accepted(request, arm.operations.start(work))
+
+
+async def _trigger(request: Request) -> Response:
+    """Run once, at the time that the caller says it is; a schedule that is switched off is not run."""
+    arm, name = arm_of(request), request.path_params["name"]
+    at = (await action_body(request, KIND, "trigger"))["scheduleTime"]
+    schedule = arm.store.get(KIND, (name,))
+    if not schedule.properties["isEnabled"]:
+        raise invalid(f"the schedule {name} is disabled")
+    if schedule.properties["action"]["actionType"] != "CreateMonitor":
+        raise Refused(501, "NotImplemented", "The emulator runs no schedules of jobs", violation=True)
+    job = await begin(arm, schedule, datetime.fromisoformat(at))
+    answer = {"submissionId": job.names[0], "scheduleActionType": "CreateMonitor"}
+    return action_answer(request, KIND, "trigger", answer)
 
 
 def _check_target(arm: Arm, action: dict[str, Any]) -> None:

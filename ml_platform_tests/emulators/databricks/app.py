@@ -78,7 +78,11 @@ def oauth_routes() -> list[BaseRoute]:
     async def token(request: Request) -> Response:
         workspace, form = workspace_of(request), dict(parse_qsl((await request.body()).decode()))
         given = base64.b64encode(f"{workspace.client_id}:{workspace.identity.secret}".encode()).decode()
-        if request.headers.get("authorization") != f"Basic {given}" or form.get("grant_type") != "client_credentials":
+        if form.get("grant_type") == EXCHANGE:
+            refused = _refused_exchange(workspace, form)
+            if refused:
+                return JSONResponse({"error": "invalid_request", "error_description": refused}, 400)
+        elif request.headers.get("authorization") != f"Basic {given}" or form.get("grant_type") != "client_credentials":
             error = {"error": "invalid_client", "error_description": "Client authentication failed"}
             return JSONResponse(error, 401)
         issued, _ = workspace.identity.issue(SERVICE)
@@ -89,6 +93,19 @@ def oauth_routes() -> list[BaseRoute]:
         KnownRoute("/oidc/.well-known/oauth-authorization-server", server),
         KnownRoute("/oidc/v1/token", token, methods=["POST"]),
     ]
+
+
+EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+
+
+def _refused_exchange(workspace: Workspace, form: dict[str, str]) -> str:
+    """Why the token of a service account is not exchanged (docs: "workload identity federation"); "" when it is."""
+    if form.get("subject_token_type") != "urn:ietf:params:oauth:token-type:jwt" or form.get("scope") != "all-apis":
+        return "The token exchange is malformed"
+    if form.get("client_id") != workspace.client_id:
+        return "No service principal has this client id"
+    refused = workspace.identity.refused_workload(form.get("subject_token", ""))
+    return "No federation policy of the service principal matches the token" if refused else ""
 
 
 _ENDPOINTS = {"authorization": "authorize", "token": "token"}

@@ -61,7 +61,7 @@ class Compute:
     record: Record
     whims: Whims = field(default_factory=Whims)
     secrets: dict[str, str] = field(default_factory=dict, repr=False)
-    """By their references, `{{secrets/SCOPE/KEY}}`, which a cluster's environment variables may be."""
+    """By their references, `{{secrets/SCOPE/KEY}}`: a cluster's environment variables may be such, and programs ask."""
     _tasks: dict[int, "asyncio.Task[None]"] = field(default_factory=dict)
     _processes: dict[int, Interpreter] = field(default_factory=dict)
     _interpreters: Interpreters = field(default_factory=Interpreters)
@@ -145,7 +145,7 @@ class Compute:
         command = [str(scratch / OUTCOME), kind, asked["package_name"], asked["entry_point"]]
         (scratch / LOG).touch()
         return await self._interpreters.start(
-            [*command, *asked.get("parameters", [])], scratch, scratch / LOG, variables
+            [*command, *asked.get("parameters", [])], scratch, scratch / LOG, variables, self.secrets
         )
 
     async def _watched(self, run: Run, process: Interpreter) -> str:

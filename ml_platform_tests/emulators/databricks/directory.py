@@ -1,4 +1,4 @@
-"""What a workspace tells of itself: who asks, its volume, the runtimes, machines and policies of clusters.
+"""What a workspace tells of itself: who asks, its volume, its secrets, the runtimes, machines and policies of clusters.
 
 POST `/_emulator/directory` changes it: {"entitlements": [...], "policies": {id: name}}; what is not named stays.
 """
@@ -23,6 +23,7 @@ def directory_routes() -> list[BaseRoute]:
         route("/api/2.1/clusters/spark-versions", _runtimes),
         route("/api/2.1/clusters/list-node-types", _machines),
         route("/api/2.0/policies/clusters/get", _policy),
+        route("/api/2.0/secrets/list", _secrets),
         Route(f"{CONTROL}directory", _change, methods=["POST"]),
     ]
 
@@ -68,6 +69,16 @@ async def _machines(_: Request) -> Response:
         for name, (memory, cores) in MACHINES.items()
     ]
     return JSONResponse({"node_types": kinds})
+
+
+async def _secrets(request: Request) -> Response:
+    scope = request.query_params["scope"]
+    named = [name.strip("{}").split("/")[1:] for name in workspace_of(request).compute.secrets]
+    if scope not in {each for each, _ in named}:
+        raise Refused(404, "RESOURCE_DOES_NOT_EXIST", f"Scope {scope} does not exist!")
+    return JSONResponse(
+        {"secrets": [{"key": key, "last_updated_timestamp": 0} for each, key in named if each == scope]}
+    )
 
 
 async def _policy(request: Request) -> Response:

@@ -1,7 +1,7 @@
 """Forks a process for each task from one that has a runtime's libraries imported, as a warm machine has.
 
-Standard input brings a task a line, {"id", "arguments", "folder", "log", "environment"}; standard output tells
-{"id", "process"} and later {"id", "code"}. It ends, and its tasks with it, when the input does.
+Standard input brings a task a line, {"id", "arguments", "folder", "log", "environment", "secrets"}; standard output
+tells {"id", "process"} and later {"id", "code"}. It ends, and its tasks with it, when the input does.
 """
 
 import atexit
@@ -59,7 +59,7 @@ def _become(asked: dict[str, Any]) -> None:
     sys.path[:0] = os.environ["PYTHONPATH"].split(os.pathsep)
     code: Any = 1
     try:
-        code = task.main(*asked["arguments"])
+        code = task.main(asked["secrets"], *asked["arguments"])
     except SystemExit as ended:
         code = ended.code or 0
     finally:

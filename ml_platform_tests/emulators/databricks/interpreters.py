@@ -48,15 +48,24 @@ class Interpreters:
     _server: asyncio.subprocess.Process | None = None
 
     async def start(
-        self, arguments: Sequence[str], folder: Path, log: Path, variables: Mapping[str, str]
+        self,
+        arguments: Sequence[str],
+        folder: Path,
+        log: Path,
+        variables: Mapping[str, str],
+        secrets: Mapping[str, str],
     ) -> Interpreter:
-        """Start a task in `folder` with exactly these variables; its output is appended to `log`."""
+        """Start a task in `folder` with exactly these variables; its output is appended to `log`.
+
+        `secrets` are those that its program may ask its runtime for.
+        """
         server, number, loop = await self.warm(), next(self._ids), asyncio.get_running_loop()
         told, ended = loop.create_future(), loop.create_future()
         self._told[number], self._ended[number] = told, ended
         asked = {"id": number, "arguments": list(arguments), "folder": str(folder), "log": str(log)}
+        asked |= {"environment": dict(variables), "secrets": dict(secrets)}
         assert server.stdin
-        server.stdin.write(json.dumps(asked | {"environment": dict(variables)}).encode() + b"\n")
+        server.stdin.write(json.dumps(asked).encode() + b"\n")
         return Interpreter(await told, ended)
 
     async def warm(self) -> asyncio.subprocess.Process:

@@ -33,6 +33,11 @@ class Databricks:
         """All runs as the service tells them, each with the `body` that was submitted."""
         return self.emulator._control("GET", "runs")
 
+    def keep(self, **secrets: str) -> None:
+        """Put secrets into the scope `ml-platform`, by their keys; `_` stands for `-`."""
+        named = {f"{{{{secrets/ml-platform/{key.replace('_', '-')}}}}}": value for key, value in secrets.items()}
+        self.emulator._control("POST", "secrets", named)
+
     def change(self, **whims: Any) -> None:
         """How the next runs go: see `compute.Whims`."""
         self.emulator._control("POST", "compute", whims)

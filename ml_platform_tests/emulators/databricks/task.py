@@ -1,6 +1,7 @@
 """What the process of a task does, restricted as on Databricks: OUTCOME KIND PACKAGE ENTRY_POINT [PARAMETER...].
 
-An exception is written to the file OUTCOME. KIND is serverless or new_cluster.
+An exception is written to the file OUTCOME. KIND is serverless or new_cluster. `databricks.sdk.runtime` is there, with
+the secrets alone of its dbutils.
 """
 
 import json
@@ -10,13 +11,14 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.metadata import distribution
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 ABSENT = (
     *("azure", "dagster", "dagster_databricks", "databricks.sdk", "deltalake", "ml_platform", "mlflow", "obstore"),
     *("polars", "pysail"),
 )
-"""What is installed where the tests run, and not on Databricks nor by the task."""
+"""What is installed where the tests run, and not on Databricks nor by the task; of the SDK one module is shown."""
 
 SETTABLE = {
     "spark.databricks.execution.timeout",
@@ -64,8 +66,30 @@ def as_serverless() -> None:
     RuntimeConf.set = set_some  # type: ignore[method-assign]
 
 
-def main(outcome: str, kind: str, package: str, entry_point: str, *parameters: str) -> int:
+class IllegalArgumentException(Exception):
+    """What a runtime says of a secret that is not there."""
+
+
+def show_secrets(kept: dict[str, str]) -> None:
+    """Have `dbutils.secrets` of a runtime: `kept` are the secrets by {{secrets/SCOPE/KEY}}."""
+
+    def get(scope: str, key: str) -> str:
+        if not any(name.startswith(f"{{{{secrets/{scope}/") for name in kept):
+            raise IllegalArgumentException(f"Secret scope does not exist with name: {scope}")
+        if (name := f"{{{{secrets/{scope}/{key}}}}}") not in kept:
+            raise IllegalArgumentException(f"Secret does not exist with scope: {scope} and key: {key}")
+        return kept[name]
+
+    names = ("databricks", "databricks.sdk", "databricks.sdk.runtime")
+    for name in names:
+        module = sys.modules[name] = ModuleType(name)
+        module.__path__ = []
+    sys.modules[names[-1]].dbutils = SimpleNamespace(secrets=SimpleNamespace(get=get))  # type: ignore[attr-defined]
+
+
+def main(secrets: dict[str, str], outcome: str, kind: str, package: str, entry_point: str, *parameters: str) -> int:
     forbid(*ABSENT)
+    show_secrets(secrets)
     if kind == "serverless":
         as_serverless()
     sys.argv = [package, *parameters]

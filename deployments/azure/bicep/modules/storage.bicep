@@ -61,6 +61,15 @@ resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2026-09
           }
         }
         {
+          // What jobs of Azure ML were asked and told, which nobody reads once their run has ended.
+          name: 'delete-transport'
+          type: 'Lifecycle'
+          definition: {
+            filters: { blobTypes: ['blockBlob'], prefixMatch: ['lake/pipes/azureml/'] }
+            actions: { baseBlob: { delete: { daysAfterModificationGreaterThan: 7 } } }
+          }
+        }
+        {
           // Landed files are read again only when somebody corrects history.
           name: 'cool-landing'
           type: 'Lifecycle'

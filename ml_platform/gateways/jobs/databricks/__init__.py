@@ -17,13 +17,15 @@ class DatabricksJobs:
     """Programs as one-time runs of a workspace. Credentials come from the variables that databricks-sdk reads.
 
     `volume` (`/Volumes/<catalog>/<schema>/<volume>`) carries the wheel and what Pipes says. `compute` is "serverless"
-    or the path of a YAML or JSON file with a `new_cluster`. A run may take `timeout`, in the queue and in work; one
-    that Databricks does not stop by then is cancelled from here after another `patience`.
+    or the path of a YAML or JSON file with a `new_cluster`. `store_secret` (SCOPE/KEY) has the online store's password
+    for the program that fills it, unless the cluster's variables have it. A run may take `timeout`, in the queue and in
+    work; one that Databricks does not stop by then is cancelled from here after another `patience`.
     """
 
     host: str
     volume: str
     compute: str = "serverless"
+    store_secret: str = ""
     timeout: timedelta = timedelta(hours=2)
     patience: timedelta = timedelta(minutes=10)
 

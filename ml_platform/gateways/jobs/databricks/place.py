@@ -16,6 +16,7 @@ from databricks.sdk.errors.base import DatabricksError
 from databricks.sdk.service.jobs import QueueSettings, Run, RunOutput
 
 from dbx_jobs.contract import to_dict
+from dbx_jobs.online_contract import PASSWORD_VARIABLE
 from ml_platform.errors import JobError
 from ml_platform.gateways.jobs.databricks.attempts import Attempt, Attempts
 from ml_platform.gateways.jobs.databricks.client import connected, steadily
@@ -69,7 +70,7 @@ class Place:
                 context=context.op_execution_context,
                 context_injector=VolumeContext(self._files, attempt.folder),
                 message_reader=VolumeMessages(self._client, self._files, attempt.folder),
-                extras={"request": to_dict(request), "scratch": f"{attempt.folder}/scratch"},
+                extras=self._told(program, request, attempt),
             )
             with opened as pipes:
                 told = pipes.get_bootstrap_cli_arguments(), pipes.get_bootstrap_env_vars()
@@ -79,6 +80,12 @@ class Place:
         if not succeeded(run):
             raise self._failed(context, program, run, output)
         return report_of(program, dg.PipesClientCompletedInvocation(pipes))
+
+    def _told(self, program: Program, request: Any, attempt: Attempt) -> dict[str, Any]:
+        """What Pipes brings the program. Of a secret that is its name, and only the program that needs it is told."""
+        secret = self._settings.store_secret if program is Program.ONLINE_FEATURES else ""
+        told = {"request": to_dict(request), "scratch": f"{attempt.folder}/scratch"}
+        return told | ({"secrets": {PASSWORD_VARIABLE: secret}} if secret else {})
 
     def _submit(self, context: Context, program: Program, attempt: Attempt, body: Mapping[str, Any]) -> int:
         answer = steadily(
