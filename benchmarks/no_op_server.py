@@ -12,9 +12,17 @@ from ml_platform.scoring.listener import ADDRESS
 from ml_platform.scoring.protocol import Answer, Reply
 from ml_platform.scoring.worker import STACK
 
-ANSWER = b'{"predictions":[{"id":"0","probability":0.5}],"model":{"name":"none","version":"0"}}'
-
-HEADERS = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(ANSWER))]
+ANSWER = (
+    b'{"predictions":[{"id":"0123456789abcdef0123456789abcdef-12345_0","probability":0.1234567}],'
+    b'"model":{"name":"flight_delays","version":"1"}}'
+)
+HEADERS = [
+    (b"content-type", b"application/json"),
+    (b"content-length", b"%d" % len(ANSWER)),
+    (b"x-request-id", b"0123456789abcdef0123456789abcdef-12345"),
+    (b"azureml-model-deployment", b"blue"),
+]
+"""As long as the scoring server's: what is compared is the work, not the bytes."""
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:

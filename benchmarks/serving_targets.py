@@ -1,6 +1,7 @@
 """The servers that `benchmarks.serving` compares: a model of the same parameters in each, equally many workers."""
 
 import os
+import secrets
 import subprocess
 import sys
 import time
@@ -132,9 +133,10 @@ def _last_logged(log: Path) -> dict[str, Any]:
 
 @contextmanager
 def no_op(subject: Subject, handler: str = "app") -> Iterator[Target]:
-    """A handler that reads the body and answers a constant, in the same server: the limit of the stack."""
+    """A handler that reads the same request and answers a constant, in the same server: the limit of the stack."""
     port = free_port()
-    request = Request(f"http://{ADDRESS}:{port}/score", msgspec.json.encode(subject.record), JSON)
+    headers = {**JSON, "authorization": f"Bearer {secrets.token_urlsafe(32)}"}
+    request = Request(f"http://{ADDRESS}:{port}/score", msgspec.json.encode(subject.record), headers)
     command = [sys.executable, "-m", "benchmarks.no_op_server", str(port), str(WORKERS), handler]
     with serving(command, _environment(), request, subject.scratch / f"no-op-{handler}.log") as target:
         yield target

@@ -19,7 +19,7 @@ from benchmarks.server_process import Target
 from benchmarks.serving import champion
 from benchmarks.serving_targets import endpoint_folder, log_folder, this_server
 from benchmarks.wrk import Load, load, require_wrk
-from ml_platform.scoring.inference_log import COLLECTIONS
+from ml_platform.scoring.inference_log import INPUTS, OUTPUTS
 from ml_platform.scoring.measures import Measures, measured
 from ml_platform.settings import Settings
 
@@ -63,7 +63,7 @@ def main() -> None:
             time.sleep(SETTLE_SECONDS)
             counted = measured(endpoint_folder(scratch, subject.product.name))
         # The endpoint has ended, so all that it had to log is written.
-        lines = {collection: count_lines(log_folder(scratch), collection) for collection in COLLECTIONS}
+        lines = {collection: count_lines(log_folder(scratch), collection) for collection in (INPUTS, OUTPUTS)}
     tell(loads, workers, counted, lines)
     if faults := [*lost(loads, counted, lines), *grown(workers)]:
         raise SystemExit("\n" + "\n".join(faults))

@@ -6,7 +6,7 @@ import time
 import uuid
 from collections import defaultdict, deque
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import msgspec
@@ -27,9 +27,11 @@ MAX_PENDING_BYTES = 64 * 1024 * 1024
 """What may wait for a disk that does not keep up; more rows are dropped and counted rather than fill the memory."""
 
 Collection = Literal["model_inputs", "model_outputs"]
-INPUTS, OUTPUTS = COLLECTIONS = get_args(Collection)
+INPUTS, OUTPUTS = get_args(Collection)
 
-Hour = tuple["Serving", int, int, int, int]
+Hour = tuple["Serving", int]
+"""What logs, and the hours since EPOCH."""
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +47,7 @@ class Exchange(msgspec.Struct):
 
 
 class Event(msgspec.Struct, gc=False):
-    """What differs from line to line of a CloudEvent; the rest are defaults of `event_types`."""
+    """What differs from line to line of a CloudEvent; the rest are defaults of an `event_type`."""
 
     data: list[Any]
     id: str
@@ -102,14 +104,14 @@ class InferenceLog:
 
     def write(self, exchange: Exchange) -> None:
         """Queue an exchange; returns at once, and counts its rows as dropped when too much waits."""
-        at, (inputs, outputs) = exchange.time, self._lines(exchange)
+        inputs, outputs = self._lines(exchange)
         size = len(inputs) + len(outputs) + 2
         with self._lock:
             if self._pending_bytes + size > MAX_PENDING_BYTES:
                 self.dropped_rows += len(exchange.records)
                 return
             self._pending_bytes += size
-            lines = self._pending[exchange.serving, at.year, at.month, at.day, at.hour]
+            lines = self._pending[exchange.serving, int(exchange.time.timestamp() // 3600)]
             lines.rows.append(len(exchange.records))
             lines.inputs.append(inputs)
             lines.outputs.append(outputs)
@@ -141,8 +143,9 @@ class InferenceLog:
             return True
         with self._lock:
             pending, self._pending = self._pending, defaultdict(_Lines)
-        for (serving, year, month, day, hour), lines in pending.items():
-            path = f"{year:04d}/{month:02d}/{day:02d}/{hour:02d}/{self._instance}.jsonl"
+        for (serving, hour), lines in pending.items():
+            at = EPOCH + timedelta(hours=hour)
+            path = f"{at.year:04d}/{at.month:02d}/{at.day:02d}/{at.hour:02d}/{self._instance}.jsonl"
             self._batches.extend(_batches(serving.log_folder, path, lines))
         while self._batches:
             try:
@@ -180,20 +183,15 @@ class InferenceLog:
         serving, correlation_id = exchange.serving, exchange.correlation_id
         # An event's id is its own among those of its source, which inputs and outputs share.
         event = f"{self._instance}-{self._made}"
-        made_of, outputs = serving.event_types, list(map(serving.output_row, exchange.probabilities, exchange.records))
-        rest = (exchange.time, correlation_id, correlation_id)
+        outputs = list(map(serving.output_row, exchange.probabilities, exchange.records))
         return (
-            encode(made_of[INPUTS](exchange.records, f"{event}-i", *rest)),
-            encode(made_of[OUTPUTS](outputs, f"{event}-o", *rest)),
+            encode(serving.input_event(exchange.records, f"{event}-i", exchange.time, correlation_id, correlation_id)),
+            encode(serving.output_event(outputs, f"{event}-o", exchange.time, correlation_id, correlation_id)),
         )
 
 
-def event_types(endpoint: str, deployment: Deployment) -> dict[Collection, type[Event]]:
-    """The types of a model's CloudEvents, by collection."""
-    return {each: _event_type(endpoint, deployment, each) for each in COLLECTIONS}
-
-
-def _event_type(endpoint: str, deployment: Deployment, collection: Collection) -> type[Event]:
+def event_type(endpoint: str, deployment: Deployment, collection: Collection) -> type[Event]:
+    """The type of a model's CloudEvents in a collection."""
     same = {
         "specversion": "1.0",
         "source": f"/onlineEndpoints/{endpoint}/deployments/{deployment.name}",

@@ -45,7 +45,7 @@ class Routes:
 
     def shadow(self, answering: Serving) -> Serving | None:
         """The deployment that also scores the request that `answering` got: a share of those that others answer."""
-        return None if answering is self._shadow else next(self._shadows, None)
+        return None if self._shadow in (None, answering) else next(self._shadows, None)
 
 
 def turns(shares: Mapping[T, int]) -> Iterator[T]:

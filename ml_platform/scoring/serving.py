@@ -13,7 +13,7 @@ from msgspec.structs import astuple
 from ml_platform.scoring.encoding import Encoder, Signature
 from ml_platform.scoring.folders import open_folder
 from ml_platform.scoring.headers import DEPLOYMENT_HEADER
-from ml_platform.scoring.inference_log import event_types
+from ml_platform.scoring.inference_log import INPUTS, OUTPUTS, event_type
 from ml_platform.scoring.online import OnlineFeatures
 from ml_platform.scoring.online_store import open_store
 from ml_platform.scoring.openapi import openapi_document
@@ -63,7 +63,8 @@ class Serving:
         self.output_row = _output_row(self.model.signature.output, self.key_columns, record)
         """The row of the log of a probability and its record: the probability with the record's key."""
         self.log_folder = open_folder(f"{declared.inference_log}/{endpoint.name}/{deployment.name}")
-        self.event_types = event_types(endpoint.name, deployment)
+        self.input_event = event_type(endpoint.name, deployment, INPUTS)
+        self.output_event = event_type(endpoint.name, deployment, OUTPUTS)
         self.openapi = openapi_document(endpoint.name, deployment, self.model.signature, asked)
         self.header = (DEPLOYMENT_HEADER.encode(), deployment.name.encode())
         self.counted_as = deployment.counted_as
