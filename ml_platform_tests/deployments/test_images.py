@@ -7,6 +7,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from ml_platform.gateways.jobs.databricks.wheel import SOURCES, requirements
 from ml_platform.settings import PROJECT_ROOT
 
 IMAGES = PROJECT_ROOT / "deployments" / "azure" / "images"
@@ -33,6 +34,15 @@ def test_the_scoring_image_installs_all_that_the_scoring_server_imports():
         for module in imported(path):
             found = {name.lower().replace("_", "-") for name in distributions.get(module, [])}
             assert not found or found & present, f"{path.name} imports {module}, which the image has not"
+
+
+def test_what_the_spark_programs_import_is_installed_beside_their_wheel_or_brought_by_databricks():
+    present, distributions = closure({Requirement(each).name for each in requirements()}), packages_distributions()
+    brought = closure({"databricks-sdk", "pandas", "pyarrow", "pyspark"})
+    for path in SOURCES.rglob("*.py"):
+        for module in imported(path) - {"pysail", "deltalake", "obstore"}:  # those run where Sail does
+            found = {name.lower().replace("_", "-") for name in distributions.get(module, [])}
+            assert not found or found & (present | brought), f"{path.name} imports {module}, which no run has"
 
 
 def imported(path: Path) -> set[str]:

@@ -5,11 +5,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import Iterator
 from functools import cached_property
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
+
+from packaging.requirements import Requirement
 
 from ml_platform.errors import JobError
 from ml_platform.gateways.jobs.databricks.volume import VolumeFiles
@@ -17,8 +20,6 @@ from ml_platform.settings import PROJECT_ROOT
 
 SOURCES = PROJECT_ROOT / "dbx_jobs"
 PACKAGE, ENTRY_POINT = "dbx_jobs", "dbx-job"
-COMPANIONS = ("dagster-pipes", "great-expectations", "redis", "tzdata")
-"""What the programs need besides what Databricks brings, in the versions that are installed here."""
 
 _BUILD = "from setuptools.build_meta import build_wheel; build_wheel('dist')"
 
@@ -44,8 +45,9 @@ class Wheel:
 
 
 def requirements() -> list[str]:
-    """What is installed beside the wheel, each with its version."""
-    return [f"{name}=={version(name)}" for name in COMPANIONS]
+    """What the programs need besides what Databricks brings, each in the version that is installed here."""
+    declared = tomllib.loads((SOURCES / "pyproject.toml").read_text())["project"]["dependencies"]
+    return [f"{name}=={version(name)}" for name in (Requirement(each).name for each in declared)]
 
 
 def content_hash(sources: Path) -> str:
