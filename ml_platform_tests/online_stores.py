@@ -1,7 +1,6 @@
 """Online stores of both kinds for tests, with the values of a small model."""
 
 import json
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ from dbx_jobs.online_store import replace_rows
 from ml_platform.scoring.state import OnlineDeclaration
 from ml_platform_tests.emulators.identity import PRINCIPAL
 from ml_platform_tests.emulators.process import Cloud
+from ml_platform_tests.ports import free_port
 
 AS_OF = 1364803200
 """2013-04-01 08:00 UTC."""
@@ -76,7 +76,7 @@ def managed_redis(cloud: Cloud, *options: str) -> Iterator[Redis]:
     files += ["--tls-ca-cert-file", str(cloud.ca), "--tls-auth-clients", "no"]
     users = ["--requirepass", PASSWORD, "--user", PRINCIPAL, "on", "nopass", "~*", "+@all"]
     trust = {"ssl": True, "ssl_ca_certs": str(cloud.ca), "password": PASSWORD}
-    cluster = ["--port", "0", "--cluster-enabled", "yes"]
+    cluster = ["--port", "0", "--cluster-enabled", "yes", "--cluster-port", str(free_port())]
     folder = Path(mkdtemp(prefix="redis-", dir=cloud.ca.parent))  # it keeps there which slots it holds
     with (
         _started(folder, "tls-port", [*files, *users, *cluster, *options], trust) as (port, _),
@@ -94,8 +94,7 @@ def managed_redis(cloud: Cloud, *options: str) -> Iterator[Redis]:
 def _started(
     folder: Path, kind: str, options: list[str], client: dict[str, Any]
 ) -> Iterator[tuple[int, "subprocess.Popen[bytes]"]]:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     folder.mkdir(exist_ok=True)
     command = ["redis-server", f"--{kind}", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
     with subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL) as process:
@@ -107,7 +106,7 @@ def _started(
 
 
 def _wait(port: int, client: dict[str, Any]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     with Redis(port=port, **client) as redis:
         while True:
             try:

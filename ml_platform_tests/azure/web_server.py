@@ -1,7 +1,6 @@
 """Dagster's web server on a deployment of the loopback cloud, asked as its pages ask it."""
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ import httpx
 from ml_platform.services import LOCATION
 from ml_platform_tests.azure.deployment import Deployment
 from ml_platform_tests.live.deployment import LAUNCH, eventually
+from ml_platform_tests.ports import free_port
 
 TERMINATE = """mutation terminate($runId: String!) {
   terminateRun(runId: $runId) {
@@ -53,8 +53,7 @@ class WebServer:
 @contextmanager
 def web_server(cloud: Deployment, module: str) -> Iterator[WebServer]:
     """Start it in the environment of this process, with a code location; its runs are processes of their own."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     workspace = cloud.home / "workspace.yaml"
     code = f"{{module_name: {module}, location_name: {LOCATION}}}"
     workspace.write_text(f"load_from:\n  - python_module: {code}\n")

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from ml_platform.services import prepare_home
 from ml_platform.settings import Settings
 from ml_platform.stages.registry_resource import registry_resource
 from ml_platform.upstream import SNAPSHOTS, land
+from ml_platform_tests.ports import free_port
 
 PRODUCT = "flight_delays"
 LANDED = ("2013-01-01", "2013-02-10")
@@ -112,7 +112,7 @@ class Line:
 @contextmanager
 def line_in(home: Path) -> Iterator[Line]:
     """The graph on a prepared home; the endpoint is gone at the end."""
-    mlflow_ui = f"http://127.0.0.1:{_free_port()}"
+    mlflow_ui = f"http://127.0.0.1:{free_port()}"
     chosen = Settings(home=home, mlflow_ui=mlflow_ui, replay_clock=True, code_revision=REVISION)
     with environment_of(chosen):
         prepare_home(chosen)
@@ -162,8 +162,3 @@ def smaller(product: ProductSpec) -> ProductSpec:
     performance = product.monitors.performance.model_copy(update={"floors": {"roc_auc": 0.5}})
     monitors = product.monitors.model_copy(update={"performance": performance})
     return product.model_copy(update={"model": model.model_copy(update=changes), "monitors": monitors})
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]

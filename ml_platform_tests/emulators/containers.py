@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ml_platform.scoring.container_contract import PORT_VARIABLE
+from ml_platform_tests.ports import free_port
 
 COMMAND = (sys.executable, "-m", "ml_platform.scoring", "--container")
 NOT_INHERITED = ("AZURE_", "IDENTITY_", "MSI_", "ML_PLATFORM_")
@@ -66,8 +66,3 @@ def start_container(environment: Mapping[str, str], log: Path) -> Container:
             start_new_session=True,
         )
     return Container(port, log, process)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return found.getsockname()[1]

@@ -4,7 +4,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -12,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from ml_platform_tests.ports import free_port
 
 BINARIES = "/usr/lib/postgresql/*/bin"
 
@@ -33,8 +34,7 @@ def postgres(certificate: Path | None = None) -> Iterator[Postgres]:
     It is ended, and its folder removed, on leaving.
     """
     folder = Path(tempfile.mkdtemp(prefix="postgres_"))
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        server = Postgres(probe.getsockname()[1], secrets.token_urlsafe(16))
+    server = Postgres(free_port(), secrets.token_urlsafe(16))
     try:
         tls = _own(folder, certificate)
         _make(folder, server)

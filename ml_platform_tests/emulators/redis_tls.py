@@ -1,11 +1,10 @@
 """A Redis with TLS, a password and an identity that comes with tokens, as Azure's: redis-server itself."""
 
 import secrets
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from redis.exceptions import ConnectionError as NotYet
 
 from ml_platform_tests.emulators.identity import PRINCIPAL
 from ml_platform_tests.emulators.process import Cloud
+from ml_platform_tests.ports import free_port
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def redis_with_tls(cloud: Cloud) -> Iterator[TlsRedis]:
     """Start it on free ports of the loopback; it is ended on leaving."""
     folder = cloud.folder / "redis"
     folder.mkdir(parents=True)
-    tls, plain = _free_ports(2)
+    tls, plain = free_port(), free_port()
     redis = TlsRedis(f"rediss://127.0.0.1:{tls}/0", f"redis://127.0.0.1:{plain}/0", cloud.ca, secrets.token_urlsafe(18))
     users = f"requirepass {redis.password}\nuser {PRINCIPAL} on nopass ~* +@all\n"  # not on the command line
     (folder / "redis.conf").write_text(users)
@@ -47,14 +47,8 @@ def redis_with_tls(cloud: Cloud) -> Iterator[TlsRedis]:
             process.kill()
 
 
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        probes = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [probe.getsockname()[1] for probe in probes]
-
-
 def _wait(redis: TlsRedis, log: Path) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     with Redis.from_url(redis.plain_uri, password=redis.password) as client:
         while True:
             try:

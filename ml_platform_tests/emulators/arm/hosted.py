@@ -12,7 +12,8 @@ import aiohttp
 from ml_platform_tests.emulators.arm.answers import Refused
 from ml_platform_tests.emulators.arm.programs import Program
 from ml_platform_tests.emulators.arm.state import Arm, Resource
-from ml_platform_tests.emulators.containers import COMMAND, container_environment, free_port
+from ml_platform_tests.emulators.containers import COMMAND, container_environment
+from ml_platform_tests.ports import free_port
 
 LOOK_SECONDS = 0.1
 DRAIN_SECONDS = 15.0
