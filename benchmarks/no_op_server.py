@@ -9,7 +9,7 @@ from typing import Any
 import uvicorn
 
 from ml_platform.scoring.listener import ADDRESS
-from ml_platform.scoring.protocol import Answer, Reply
+from ml_platform.scoring.protocol import Answer, Reply, Whole
 from ml_platform.scoring.worker import STACK
 
 ANSWER = (
@@ -39,7 +39,7 @@ class Taskless:
 
     __call__ = staticmethod(app)
 
-    def answer_whole(self, _scope: Any, _body: bytes, reply: Reply) -> bool:
+    def answer_whole(self, _whole: Whole, reply: Reply) -> bool:
         """Answer a constant."""
         reply(Answer(200, HEADERS, ANSWER))
         return True

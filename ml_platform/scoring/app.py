@@ -26,13 +26,14 @@ from ml_platform.scoring.host import Host
 from ml_platform.scoring.inference_log import Exchange
 from ml_platform.scoring.mirror import Mirror
 from ml_platform.scoring.others import FAILED, other_routes
-from ml_platform.scoring.protocol import Answer, Reply
+from ml_platform.scoring.protocol import Answer, Reply, Whole
 from ml_platform.scoring.records import Record
 from ml_platform.scoring.refusal import Refusal
 from ml_platform.scoring.serving import NoProbability, Serving
 from ml_platform.scoring.together import Outcome, Together
 
 SCORE = "/score"
+_SCORE = SCORE.encode()
 _CLOCK, _PROBE, _DEPLOYMENT = CLOCK_HEADER.encode(), PROBE_HEADER.encode(), DEPLOYMENT_HEADER.encode()
 _JSON = (b"content-type", b"application/json")
 
@@ -83,19 +84,19 @@ class ScoringApp:
             self._host.underway.discard(asyncio.current_task())
         await self._others(scope, receive, sender_with(send, ids))
 
-    def answer_whole(self, scope: Scope, body: bytes, reply: Reply) -> bool:
+    def answer_whole(self, whole: Whole, reply: Reply) -> bool:
         """Have a request whose body is there answered by `reply` without a task, which takes as long as the model.
 
         False where it must wait for something else than the model: the ASGI interface answers it then.
         """
-        if scope["path"] != SCORE or scope["method"] != "POST" or self._host.online:
+        if whole.target != _SCORE or whole.method != b"POST" or self._host.online:
             return False
-        headers: dict[bytes, bytes] = dict(scope["headers"])
+        headers = dict(whole.headers)
         ids: Headers = []
         self._taskless += 1
         try:
             ids = request_ids(headers)
-            asked = self._asked(headers, ids, self._admit(headers), body)
+            asked = self._asked(headers, ids, self._admit(headers), whole.body)
         except Exception as error:
             self._reply(reply, _failed(error, ids))
         else:

@@ -1,5 +1,6 @@
 """Turns named raw values into the model's float32 matrix, the same way in training, in the server and in MLflow."""
 
+import struct
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -82,6 +83,7 @@ class Encoder:
         ]
         self._categorical = [(place, codes) for place, codes in enumerate(self._codes) if codes is not None]
         self._plan = list(zip(self.names, self._codes, strict=True))
+        self._packer = struct.Struct(f"={len(self._codes)}f")
 
     def encode_records(self, records: Sequence[Mapping[str, Any]]) -> np.ndarray:
         """Encode `records`; keys that are no input are ignored, a null is missing.
@@ -96,14 +98,17 @@ class Encoder:
 
     def encode_rows(self, rows: Sequence[Sequence[Any]]) -> np.ndarray:
         """Encode rows that a decoder checked: first the inputs in order, each a float, a string or None."""
-        width, matrix = len(self._codes), []
+        width, packed = len(self._codes), []
         for row in rows:
             values = list(row[:width])
             for place, codes in self._categorical:
-                values[place] = codes.get(values[place])
-            matrix.append(values)
-        # numpy reads None as NaN.
-        return np.array(matrix, dtype=np.float32)
+                values[place] = codes.get(values[place], NAN)
+            # numpy takes twice as long for lists.
+            try:
+                packed.append(self._packer.pack(*values))
+            except struct.error:
+                packed.append(self._packer.pack(*[NAN if value is None else value for value in values]))
+        return np.frombuffer(b"".join(packed), dtype=np.float32).reshape(len(packed), width)
 
     def encode_columns(self, columns: Mapping[str, Iterable[Any]]) -> np.ndarray:
         """Encode equally long `columns` (numpy arrays or lists; None or NaN is missing); raises as `encode_records`."""
