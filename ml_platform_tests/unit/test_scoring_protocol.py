@@ -127,7 +127,9 @@ def test_an_application_may_leave_a_whole_request_to_its_task():
     asyncio.run(talk())
 
 
-@pytest.mark.parametrize("targets", [("/now", "/now", "/now"), ("/later", "/now", "/task"), ("/task", "/later", "/now")])
+@pytest.mark.parametrize(
+    "targets", [("/now", "/now", "/now"), ("/later", "/now", "/task"), ("/task", "/later", "/now")]
+)
 def test_requests_that_come_together_are_answered_in_their_order(targets: tuple[str, ...]):
     async def talk() -> None:
         async with connected() as caller:
