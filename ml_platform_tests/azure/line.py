@@ -16,6 +16,8 @@ from ml_platform.settings import PROJECT_ROOT, Settings
 from ml_platform_tests.e2e.kept_line import KeptLine, Trainings, eager
 from ml_platform_tests.e2e.line import PRODUCT, Line, smaller
 
+STATEMENT_MS = 60_000
+
 
 @contextmanager
 def kept_in_the_cloud() -> Iterator[KeptLine]:
@@ -26,6 +28,8 @@ def kept_in_the_cloud() -> Iterator[KeptLine]:
     trainings = Trainings(gateways.jobs, may=True)
     definitions = deployed(product_definitions(product, PRODUCTS / PRODUCT), settings, jobs=trainings)
     with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
+        # As the web server does: this process asks PostgreSQL often, and Dagster's others connect for each question.
+        instance.optimize_for_webserver(statement_timeout=STATEMENT_MS, pool_recycle=3600, max_overflow=20)
         line = Line(settings, instance, product, definitions, gateways)
         try:
             yield KeptLine(line, Daemon(instance, definitions), trainings)

@@ -17,6 +17,7 @@ from ml_platform.training.contract import (
     CompareReport,
     CompareRequest,
     Dimension,
+    Metric,
     Tracking,
     TrainingReport,
     TrainingRequest,
@@ -127,3 +128,21 @@ def test_the_best_trial_of_a_sweep_becomes_the_candidate_and_all_are_in_mlflow_a
         assert 0.05 <= trial.parameters["learning_rate"] <= 0.2
         assert trial.parameters["boosting_type"] in ("gbdt", "dart")
     assert client.get_model_version(MODEL, report.version).tags["fingerprint"] == report.fingerprint
+
+
+def test_a_poor_trial_of_a_sweep_is_stopped_before_it_has_learned_from_all_days(
+    cloud: Loopback, request_: TrainingRequest, client: MlflowClient
+):
+    # With steps as long as the second a model leaps about: it takes its time and learns nothing. What the emulator
+    # draws with this seed is one such between two others.
+    space, metric = {"learning_rate": Dimension(choices=[0.05, 30.0])}, Metric("log_loss", "minimize")
+    slow = request_.parameters | {"n_estimators": 600}
+    request = replace(request_, search="sweep", seed=4, search_space=space, metric=metric, parameters=slow, trials=3)
+    told, _ = run(cloud, Program.TRAIN, request)
+    report = from_dict(TrainingReport, told)
+    stopped = [trial for trial in report.trials if trial.state == "KILLED"]
+    assert stopped and {trial.parameters["learning_rate"] for trial in stopped} == {30.0}
+    for trial in stopped:
+        assert [told.step for told in client.get_metric_history(trial.run_id, "log_loss")] == [0]
+        assert trial.value is None
+    assert report.parameters["learning_rate"] == 0.05
