@@ -23,7 +23,9 @@ TOKEN = re.compile(rb"eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.")
 """The beginning of every token that the emulated identity gives."""
 
 
-@pytest.mark.parametrize("credential", CREDENTIALS)
+@pytest.mark.parametrize(
+    "credential", [pytest.param(name, marks=() if name == "identity" else pytest.mark.cloud) for name in CREDENTIALS]
+)
 def test_a_run_that_tells_all_it_can_tells_no_secret(
     credential: str, storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
