@@ -9,7 +9,8 @@ import dagster as dg
 from dbx_jobs.contract import CheckReport
 from ml_platform.core import keys
 from ml_platform.core.azureml_monitor import Measured, SignalVerdict, Watched, bounds, judge
-from ml_platform.core.product import AzureMLMonitorSpec, ProductSpec, SignalName
+from ml_platform.core.product import ProductSpec
+from ml_platform.core.product_monitors import AzureMLMonitorSpec, SignalName
 from ml_platform.errors import RegistryError
 from ml_platform.gateways.endpoints import Deployment, Endpoints
 from ml_platform.gateways.lake import Lake
