@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from ml_platform.core.cron import Cron
 from ml_platform.core.product_endpoint import EndpointSpec
 from ml_platform.core.product_monitors import MonitorsSpec
 from ml_platform.core.spec import MetricName, Name, Spec
@@ -207,8 +208,8 @@ class AutomationSpec(Spec):
 
     landing_seconds: int = Field(default=15, ge=5, description="Seconds between two looks at the landing folders.")
     log_seconds: int = Field(default=60, ge=5, description="Seconds between two looks at the log of the endpoint.")
-    fill: str = Field(default="0 2 * * *", description="Cron: fill partitions that are missing, stale or failed.")
-    restate: str = Field(default="0 3 * * 0", description="Cron: read the last days' files again.")
+    fill: Cron = Field(default="0 2 * * *", description="Cron: fill partitions that are missing, stale or failed.")
+    restate: Cron = Field(default="0 3 * * 0", description="Cron: read the last days' files again.")
     restate_days: int = Field(default=7, ge=1, le=366, description="How many days a restatement goes back.")
     most_days: int = Field(default=92, ge=1, le=1000, description="Most days that one scheduled run computes.")
 

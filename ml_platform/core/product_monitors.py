@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from ml_platform.core.cron import AzureMLCron, Cron
 from ml_platform.core.spec import MetricName, Spec
 
 SignalName = Literal["data_drift", "prediction_drift", "data_quality", "performance"]
@@ -35,8 +36,10 @@ class AzureMLMonitorSpec(Spec):
         min_length=1,
         description="performance needs a ceiling of brier: of our metrics it is the one that Azure ML knows as well.",
     )
-    runs: str = Field(default="0 6 * * *", description="Cron, in UTC: when Azure ML measures.")
-    read: str = Field(default="0 9 * * *", description="Cron, in UTC: when its results are read.")
+    runs: AzureMLCron = Field(
+        default="0 6 * * *", description="Cron, in UTC, without day and month: when Azure ML measures."
+    )
+    read: Cron = Field(default="0 9 * * *", description="Cron, in UTC: when its results are read.")
     overdue_hours: float = Field(default=26, gt=0, description="A result of a run that began longer ago is overdue.")
     machine: str = Field(default="standard_e4s_v3", description="Of the serverless Spark that measures.")
 
