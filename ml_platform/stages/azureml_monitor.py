@@ -100,6 +100,7 @@ def keep(product: ProductSpec, serving: Deployment | None, monitors: Monitors, r
     """Let the monitor watch the deployment that serves, or nothing where none is declared; what to tell of it."""
     declared = product.monitors.azureml
     if declared is None or serving is None:
+        # Each time, there or not: a record of what is there could be wrong, and one that is left costs Spark each day.
         monitors.remove(product.name)
         return ""
     if monitors.absent:
