@@ -2,7 +2,8 @@
 
 from dagster._utils.pydantic_yaml import parse_yaml_file_to_pydantic
 
-from ml_platform.core.product import ProductSpec, Spec
+from ml_platform.core.product import ProductSpec
+from ml_platform.core.spec import Spec
 from ml_platform.errors import SpecError
 from ml_platform.settings import PROJECT_ROOT
 

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from math import isfinite, sqrt
 from typing import Literal
 
-from ml_platform.core.product import ProductSpec, SignalName
+from ml_platform.core.product import ProductSpec
+from ml_platform.core.product_monitors import SignalName
 from ml_platform.core.triage import ALL
 
 Verdict = Literal["within", "beyond", "not watched", "no run yet", "run failed", "overdue", "not measured"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any, Literal
 
-from ml_platform.core.product import DriftSpec
+from ml_platform.core.product_monitors import DriftSpec
 
 Verdict = Literal["stable", "warn", "alert", "too few rows"]
 

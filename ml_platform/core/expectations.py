@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from ml_platform.core.product import Name, Spec
+from ml_platform.core.spec import Name, Spec
 
 
 class ExpectationSpec(Spec):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ml_platform.core.product import PerformanceSpec
+from ml_platform.core.product_monitors import PerformanceSpec
 
 Verdict = Literal["good", "warn", "alert", "too few labels", "provisional"]
 

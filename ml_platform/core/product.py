@@ -3,41 +3,15 @@
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import InitErrorDetails
+from pydantic import Field, model_validator
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
+from ml_platform.core.cron import Cron
+from ml_platform.core.product_endpoint import EndpointSpec
+from ml_platform.core.product_monitors import MonitorsSpec
+from ml_platform.core.spec import MetricName, Name, Spec
+
 ColumnName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 ImportPath = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)+$")]
-MetricName = Literal["roc_auc", "average_precision", "log_loss", "brier"]
-SignalName = Literal["data_drift", "prediction_drift", "data_quality", "performance"]
-
-
-def _explain(schema: dict[str, Any]) -> None:
-    """Make a JSON schema say in its messages what is allowed: the known keys, and no "or null" around a part."""
-    schema["propertyNames"] = {"enum": list(schema.get("properties", {}))}
-    for part in schema.get("properties", {}).values():
-        options = [option for option in part.get("anyOf", []) if option != {"type": "null"}]
-        if len(options) == 1:
-            del part["anyOf"]
-            part.update(options[0])
-
-
-class Spec(BaseModel):
-    """A frozen, strict part of a declaration: an unknown key is an error that lists the known ones."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=_explain)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known_keys(cls, values: Any) -> Any:
-        unknown = sorted(set(values) - set(cls.model_fields)) if isinstance(values, dict) else []
-        if unknown:
-            allowed = ", ".join(cls.model_fields)
-            problem = {"error": ValueError(f"unknown key; allowed here: {allowed}")}
-            errors = [InitErrorDetails(type="value_error", loc=(k,), input=values[k], ctx=problem) for k in unknown]
-            raise ValidationError.from_exception_data(cls.__name__, errors)
-        return values
 
 
 class ColumnSpec(Spec):
@@ -192,131 +166,6 @@ class ModelSpec(Spec):
     gate: GateSpec
 
 
-class WatchSpec(Spec):
-    """A stage of a roll-out: how much of the requests the new deployment gets, and for how long that is watched."""
-
-    percent: int = Field(ge=1, le=50, description="Of the requests.")
-    seconds: float = Field(ge=0, le=86_400, description="For which the stage is watched.")
-
-
-class RolloutSpec(Spec):
-    """How a new champion takes over from the old one, and what sends it back."""
-
-    approval: Literal["automatic", "manual"] = Field(
-        default="automatic", description="manual: a person says `ml-platform approve` before the canary."
-    )
-    shadow: WatchSpec = Field(
-        default=WatchSpec(percent=50, seconds=30), description="It scores requests that the old one answers."
-    )
-    canary: WatchSpec = Field(default=WatchSpec(percent=10, seconds=60), description="It answers requests.")
-    min_requests: int = Field(default=100, ge=1, description="Of each, before time and predictions are judged.")
-    max_failure_rate: float = Field(
-        default=0.01, ge=0, le=1, description="Share of its requests that it may fail beyond what the old one fails."
-    )
-    max_latency_ratio: float = Field(
-        default=3, ge=1, description="How many times the old one's processor time (nine of ten requests) it may take."
-    )
-    max_prediction_shift: float = Field(
-        default=0.1, gt=0, le=1, description="How far its mean prediction may be from the old one's."
-    )
-    min_prediction_spread: float = Field(
-        default=0.2,
-        ge=0,
-        le=1,
-        description="Its predictions' standard deviation, at least, as a share of the old one's.",
-    )
-
-
-class AutoscaleSpec(Spec):
-    """How many instances answer, by their load, where a service adds and removes them: Azure, not a laptop's host."""
-
-    min_instances: int = Field(ge=1)
-    max_instances: int = Field(ge=1)
-    scale_out_cpu_percent: int = Field(default=70, ge=1, le=99, description="Mean CPU utilisation that adds one.")
-    scale_in_cpu_percent: int = Field(default=30, ge=1, le=99, description="Mean CPU utilisation that removes one.")
-    window_minutes: int = Field(default=5, ge=5, le=720, description="Over which the utilisation is averaged.")
-    cooldown_minutes: int = Field(default=10, ge=1, le=10_080, description="Between two changes of their number.")
-
-    @model_validator(mode="after")
-    def _steady(self) -> "AutoscaleSpec":
-        least, out = self.min_instances, self.scale_out_cpu_percent
-        if self.max_instances < least:
-            raise ValueError(f"max_instances ({self.max_instances}) is less than min_instances ({least})")
-        # Azure Monitor removes no instance whose load would make it add one: such a bound would never be acted on.
-        if self.scale_in_cpu_percent > (most := out * least // (least + 1)):
-            raise ValueError(
-                f"scale_in_cpu_percent ({self.scale_in_cpu_percent}) is too near to scale_out_cpu_percent ({out}): "
-                f"{least} of {least + 1} instances would then be above {out}; declare at most {most}"
-            )
-        return self
-
-
-class EndpointSpec(Spec):
-    """The real-time endpoint that serves the champion."""
-
-    description: str = ""
-    port: int = Field(default=0, ge=0, le=65535, description="Port of the local host; 0 picks a free one and keeps it.")
-    workers: int = Field(default=2, ge=1, le=64, description="Processes of the local host.")
-    max_concurrent_requests: int = Field(
-        default=256, ge=1, description="Requests at once, a worker; more are refused with 429, to come later."
-    )
-    max_worker_mib: int = Field(default=1024, ge=128, description="Memory at which a worker is replaced.")
-    autoscale: AutoscaleSpec | None = Field(
-        default=None, description="On Azure; absent: ML_PLATFORM_AZUREML_INSTANCES. A laptop keeps its `workers`."
-    )
-    rollout: RolloutSpec = Field(default_factory=RolloutSpec)
-
-
-class DriftSpec(Spec):
-    """Thresholds of the drift check. PSI: Siddiqi (2006); 0.25 is the usual bound for a population that shifted."""
-
-    psi_warn: float = Field(default=0.1, gt=0)
-    psi_alert: float = Field(default=0.25, gt=0)
-    window_days: int = Field(default=7, ge=1, description="Days, up to the one judged, that are compared together.")
-    min_rows: int = Field(default=200, ge=1, description="Fewer predictions in the window give no verdict.")
-
-
-class PerformanceSpec(Spec):
-    """Thresholds of the performance check, on labels that have matured."""
-
-    maturity_days: int = Field(default=1, ge=0, description="Days after which a label that is not there will not come.")
-    floors: dict[MetricName, float] = Field(default_factory=dict)
-    ceilings: dict[MetricName, float] = Field(default_factory=dict)
-    min_labels: int = Field(default=200, ge=1)
-
-
-class AzureMLMonitorSpec(Spec):
-    """Azure ML's own monitor beside ours: what it measures and when; its bounds follow from those of ours."""
-
-    signals: list[SignalName] = Field(
-        default=["data_drift", "prediction_drift", "data_quality"],
-        min_length=1,
-        description="performance needs a ceiling of brier: of our metrics it is the one that Azure ML knows as well.",
-    )
-    runs: str = Field(default="0 6 * * *", description="Cron, in UTC: when Azure ML measures.")
-    read: str = Field(default="0 9 * * *", description="Cron, in UTC: when its results are read.")
-    overdue_hours: float = Field(default=26, gt=0, description="A result of a run that began longer ago is overdue.")
-    machine: str = Field(default="standard_e4s_v3", description="Of the serverless Spark that measures.")
-
-
-class MonitorsSpec(Spec):
-    """What is watched once the model serves."""
-
-    drift: DriftSpec = Field(default_factory=DriftSpec)
-    performance: PerformanceSpec = Field(default_factory=PerformanceSpec)
-    azureml: AzureMLMonitorSpec | None = Field(
-        default=None, description="Azure ML's own monitor as well, where models are served by it; absent: ours alone."
-    )
-
-    @model_validator(mode="after")
-    def _bounded(self) -> "MonitorsSpec":
-        if self.azureml and "performance" in self.azureml.signals and "brier" not in self.performance.ceilings:
-            raise ValueError(
-                "azureml.signals has 'performance', whose bound follows from performance.ceilings.brier: declare that"
-            )
-        return self
-
-
 class RetrainingSpec(Spec):
     """When decay or drift may start a new training, and what counts as broken data, which never does."""
 
@@ -359,8 +208,8 @@ class AutomationSpec(Spec):
 
     landing_seconds: int = Field(default=15, ge=5, description="Seconds between two looks at the landing folders.")
     log_seconds: int = Field(default=60, ge=5, description="Seconds between two looks at the log of the endpoint.")
-    fill: str = Field(default="0 2 * * *", description="Cron: fill partitions that are missing, stale or failed.")
-    restate: str = Field(default="0 3 * * 0", description="Cron: read the last days' files again.")
+    fill: Cron = Field(default="0 2 * * *", description="Cron: fill partitions that are missing, stale or failed.")
+    restate: Cron = Field(default="0 3 * * 0", description="Cron: read the last days' files again.")
     restate_days: int = Field(default=7, ge=1, le=366, description="How many days a restatement goes back.")
     most_days: int = Field(default=92, ge=1, le=1000, description="Most days that one scheduled run computes.")
 

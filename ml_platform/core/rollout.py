@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ml_platform.core.product import RolloutSpec
+from ml_platform.core.product_endpoint import RolloutSpec
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """What is declared: products, alert addresses, the revision of the code."""
 
 from ml_platform.asset_checks.products import declared_products
-from ml_platform.core.product import AutoscaleSpec
+from ml_platform.core.product_endpoint import AutoscaleSpec
 from ml_platform.doctor.check import CheckFailed, Seen
 from ml_platform.errors import SettingsError, SpecError
 from ml_platform.gateways.alerts.address import addresses

@@ -9,7 +9,8 @@ import dagster as dg
 from dbx_jobs.contract import CheckReport
 from ml_platform.core import keys
 from ml_platform.core.azureml_monitor import Measured, SignalVerdict, Watched, bounds, judge
-from ml_platform.core.product import AzureMLMonitorSpec, ProductSpec, SignalName
+from ml_platform.core.product import ProductSpec
+from ml_platform.core.product_monitors import AzureMLMonitorSpec, SignalName
 from ml_platform.errors import RegistryError
 from ml_platform.gateways.endpoints import Deployment, Endpoints
 from ml_platform.gateways.lake import Lake
@@ -99,6 +100,7 @@ def keep(product: ProductSpec, serving: Deployment | None, monitors: Monitors, r
     """Let the monitor watch the deployment that serves, or nothing where none is declared; what to tell of it."""
     declared = product.monitors.azureml
     if declared is None or serving is None:
+        # Each time, there or not: a record of what is there could be wrong, and one that is left costs Spark each day.
         monitors.remove(product.name)
         return ""
     if monitors.absent:

@@ -17,7 +17,8 @@ from dbx_jobs.monitoring_contract import (
 from dbx_jobs.online_contract import OnlineCheckRequest
 from ml_platform.core import keys
 from ml_platform.core.drift import PREDICTION, ColumnDrift, Comparison, comparisons, complete, judge_all, windows
-from ml_platform.core.product import MetricName, OnlineSpec, ProductSpec
+from ml_platform.core.product import OnlineSpec, ProductSpec
+from ml_platform.core.spec import MetricName
 from ml_platform.errors import GateError
 from ml_platform.gateways.jobs import Jobs, Program
 from ml_platform.gateways.lake import NOTHING, Lake

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ml_platform.core.drift import ColumnDrift, Comparison
-from ml_platform.core.product import DriftSpec, MetricName, PerformanceSpec
+from ml_platform.core.product_monitors import DriftSpec, PerformanceSpec
+from ml_platform.core.spec import MetricName
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from ml_platform.core.product import RolloutSpec, WatchSpec
+from ml_platform.core.product_endpoint import RolloutSpec, WatchSpec
 from ml_platform.core.rollout import Seen, Stage, judge
 from ml_platform.errors import DeploymentRefused, EndpointError, RolledBack
 from ml_platform.gateways.endpoints import Counts, Deployment, EndpointDeclaration, Endpoints, EndpointState, probe

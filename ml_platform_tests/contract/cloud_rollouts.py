@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ml_platform.core.product import RolloutSpec, WatchSpec
+from ml_platform.core.product_endpoint import RolloutSpec, WatchSpec
 from ml_platform.gateways.endpoints import Endpoints
 from ml_platform.gateways.endpoints.azureml import AzureEndpoints
 from ml_platform.gateways.endpoints.azureml_deployment import Hosting

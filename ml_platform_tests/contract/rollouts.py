@@ -14,7 +14,7 @@ import msgspec
 from mlflow import MlflowClient
 
 from ml_platform.core.gate import Decision, Evidence
-from ml_platform.core.product import RolloutSpec, WatchSpec
+from ml_platform.core.product_endpoint import RolloutSpec, WatchSpec
 from ml_platform.gateways.endpoints import EndpointDeclaration, Endpoints, LocalEndpoints, ScoringClient
 from ml_platform.gateways.registry import Registry, initialise
 from ml_platform.stages.rollout import Outcome, Rollout

@@ -15,7 +15,7 @@ from deltalake import write_deltalake
 
 from dbx_jobs.object_store import delta_options
 from ml_platform.core.azureml_monitor import Measured, MonitorRun, judge
-from ml_platform.core.product import SignalName
+from ml_platform.core.product_monitors import SignalName
 from ml_platform.errors import SettingsError
 from ml_platform.gateways.endpoints.azureml_deployment import Hosting
 from ml_platform.gateways.lake import Lake

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ml_platform.core.product import RolloutSpec, WatchSpec
+from ml_platform.core.product_endpoint import RolloutSpec, WatchSpec
 from ml_platform.errors import DeploymentRefused, EndpointError, GateError, RolledBack
 from ml_platform.gateways.registry import ROLLED_BACK, SERVED, WAITING
 from ml_platform.scoring.state import LOCK_FILE

@@ -8,7 +8,8 @@ import pytest
 from azure.ai.ml.entities import ManagedOnlineEndpoint
 
 from ml_platform.asset_checks.products import declared_products
-from ml_platform.core.product import AutoscaleSpec, AzureMLMonitorSpec, MonitorsSpec
+from ml_platform.core.product_endpoint import AutoscaleSpec
+from ml_platform.core.product_monitors import AzureMLMonitorSpec, MonitorsSpec
 from ml_platform.gateways.endpoints import Hosting
 from ml_platform.gateways.workspace import workspace_client
 from ml_platform_tests.doctor.looked import assert_failed, changed, look

@@ -11,7 +11,8 @@ import pytest
 
 from ml_platform.asset_checks.models import check_models
 from ml_platform.core.azureml_monitor import Measured, MonitorRun, Watched
-from ml_platform.core.product import AzureMLMonitorSpec, ProductSpec
+from ml_platform.core.product import ProductSpec
+from ml_platform.core.product_monitors import AzureMLMonitorSpec
 from ml_platform.errors import MonitorError
 from ml_platform.gateways.build import build_gateways
 from ml_platform.gateways.endpoints import LocalEndpoints

@@ -81,6 +81,36 @@ WRONG = {
         "must be below",
         "num_leaves:",
     ),
+    "an hour that no day has, to fill at": (
+        ("automation",),
+        {"fill": "0 25 * * *"},
+        "'0 25 * * *' is no cron expression: the hour '25' is not 0 to 23",
+        "fill:",
+    ),
+    "a word instead of a cron, to restate at": (
+        ("automation",),
+        {"restate": "@weekly"},
+        "'@weekly' is no cron expression: it has 1 fields, not 5; give minute, hour, day",
+        "restate:",
+    ),
+    "a cron with seconds, for Azure ML's runs": (
+        ("monitors", "azureml"),
+        {"runs": "0 0 6 * * *"},
+        "'0 0 6 * * *' is no cron expression: it has 6 fields, not 5",
+        "runs:",
+    ),
+    "a day of the month, for Azure ML's runs": (
+        ("monitors", "azureml"),
+        {"runs": "0 6 1 * *"},
+        "'0 6 1 * *' would run on each day that its weekday allows",
+        "runs:",
+    ),
+    "a weekday that no week has, to read at": (
+        ("monitors", "azureml"),
+        {"read": "0 9 * * 8"},
+        "'0 9 * * 8' is no cron expression: the weekday '8' is not 0 to 7 or sun to sat",
+        "read:",
+    ),
 }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from ml_platform.core.product import AutoscaleSpec, EndpointSpec
+from ml_platform.core.product_endpoint import AutoscaleSpec, EndpointSpec
 from ml_platform.errors import EndpointError
 from ml_platform.gateways.endpoints import Autoscale, Deployment, EndpointDeclaration
 from ml_platform.gateways.endpoints.azureml_deployment import AUTOSCALE_TAG, autoscale_in, tags_of

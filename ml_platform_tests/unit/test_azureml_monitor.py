@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from ml_platform.components.declared import declared_product
 from ml_platform.core.azureml_monitor import Measured, MonitorRun, Watched, bounds, judge
-from ml_platform.core.product import MonitorsSpec, ProductSpec
+from ml_platform.core.product import ProductSpec
+from ml_platform.core.product_monitors import MonitorsSpec
 from ml_platform.gateways.monitors.azureml_definition import DataPaths
 from ml_platform.gateways.monitors.azureml_results import figure_of
 from ml_platform.gateways.monitors.protocol import Reference, Watch

@@ -20,7 +20,7 @@ from ml_platform.core.drift import (
     psi_noise,
     windows,
 )
-from ml_platform.core.product import DriftSpec
+from ml_platform.core.product_monitors import DriftSpec
 
 POLICY = DriftSpec(psi_warn=0.1, psi_alert=0.25, min_rows=200)
 COUNTS = st.integers(2, 20).flatmap(

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from ml_platform.core.performance import judge_day
-from ml_platform.core.product import PerformanceSpec
+from ml_platform.core.product_monitors import PerformanceSpec
 
 POLICY = PerformanceSpec(floors={"roc_auc": 0.7}, ceilings={"log_loss": 0.5}, min_labels=200)
 

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from ml_platform.core.drift import ColumnDrift, Comparison
-from ml_platform.core.product import DriftSpec, MetricName, PerformanceSpec
+from ml_platform.core.product_monitors import DriftSpec, PerformanceSpec
+from ml_platform.core.spec import MetricName
 from ml_platform.stages import plots
 
 POLICY = DriftSpec()

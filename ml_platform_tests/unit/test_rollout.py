@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from ml_platform.core.product import RolloutSpec
+from ml_platform.core.product_endpoint import RolloutSpec
 from ml_platform.core.rollout import Seen, judge
 
 POLICY = RolloutSpec()

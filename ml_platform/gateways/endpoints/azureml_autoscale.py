@@ -5,15 +5,14 @@ there is is found by its target, whoever made it. https://learn.microsoft.com/re
 """
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ml_platform.errors import EndpointError
 from ml_platform.gateways.endpoints.azureml_deployment import TAG
-from ml_platform.gateways.endpoints.azureml_service import Busy, said
+from ml_platform.gateways.endpoints.azureml_service import told
 from ml_platform.gateways.workspace import ARM_ID, check_workspace, resource_manager
 from ml_platform.scoring.state import Autoscale
 
@@ -102,25 +101,13 @@ class AutoscaleSettings:
             profiles=[AutoscaleProfile(name=PROFILE, capacity=capacity, rules=rules)],
         )
 
-    @contextmanager
-    def _told(self, what: str) -> Iterator[None]:
-        from azure.core.exceptions import AzureError, HttpResponseError
-
-        try:
-            yield
-        except HttpResponseError as error:
-            if error.status_code == 409:
-                raise Busy(f"autoscale setting {what}: {said(error)}") from error
-            remedy = {
-                401: "see whom the environment signs in as",
-                403: "give that identity the role of deployments/azure/bicep/autoscale-role.bicep on resource group "
-                f"{self._group}, or take endpoint.autoscale out of the declaration",
-            }.get(error.status_code or 0, "deploy again to go on from there")
-            raise EndpointError(f"Azure Monitor refused autoscaling of {what}: {said(error)}; {remedy}") from error
-        except AzureError as error:
-            raise EndpointError(
-                f"Azure Monitor, autoscaling of {what}: {str(error)[:500]}; deploy again to go on from there"
-            ) from error
+    def _told(self, what: str) -> AbstractContextManager[None]:
+        return told(
+            "Azure Monitor",
+            f"autoscaling of {what}",
+            "give that identity the role of deployments/azure/bicep/autoscale-role.bicep on resource group "
+            f"{self._group}, or take endpoint.autoscale out of the declaration",
+        )
 
 
 def _rule(target: str, autoscale: Autoscale, operator: str, threshold: int, direction: str) -> "ScaleRule":

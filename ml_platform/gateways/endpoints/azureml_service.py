@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -134,23 +134,26 @@ class Service:
                 f"{what}: Azure ML was not done after {self._seconds:.0f} s; it goes on, deploy again to take it up"
             )
 
-    @contextmanager
-    def _told(self, what: str) -> Iterator[None]:
-        from azure.ai.ml.exceptions import MlException
-        from azure.core.exceptions import AzureError, HttpResponseError
+    def _told(self, what: str) -> AbstractContextManager[None]:
+        return told("Azure ML", what, f"give that identity the role AzureML Data Scientist on {self._workspace}")
 
-        try:
-            yield
-        except HttpResponseError as error:
-            if error.status_code == 409:
-                raise Busy(f"{what}: {said(error)}") from error
-            remedy = {
-                401: "see whom the environment signs in as",
-                403: f"give that identity the role AzureML Data Scientist on {self._workspace}",
-            }.get(error.status_code or 0, "deploy again to go on from there")
-            raise EndpointError(f"Azure ML refused {what}: {said(error)}; {remedy}") from error
-        except (AzureError, MlException) as error:
-            raise EndpointError(f"Azure ML, {what}: {str(error)[:500]}; deploy again to go on from there") from error
+
+@contextmanager
+def told(service: str, what: str, forbidden: str) -> Iterator[None]:
+    """Raise what `service` will not or cannot do with `what`, as Busy or EndpointError; `forbidden` mends a 403."""
+    from azure.ai.ml.exceptions import MlException
+    from azure.core.exceptions import AzureError, HttpResponseError
+
+    again = "deploy again to go on from there"
+    try:
+        yield
+    except HttpResponseError as error:
+        if error.status_code == 409:
+            raise Busy(f"{what}: {said(error)}") from error
+        remedy = {401: "see whom the environment signs in as", 403: forbidden}.get(error.status_code or 0, again)
+        raise EndpointError(f"{service} refused {what}: {said(error)}; {remedy}") from error
+    except (AzureError, MlException) as error:
+        raise EndpointError(f"{service}, {what}: {str(error)[:500]}; {again}") from error
 
 
 def _read_again(read: Callable[[], T]) -> T:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ml_platform.core.azureml_monitor import Bounds, Watched
-from ml_platform.core.product import SignalName
+from ml_platform.core.product_monitors import SignalName
 
 
 @dataclass(frozen=True)
