@@ -1,8 +1,11 @@
 """What passes at Databricks is survived with one submission; what stays is one error that says what to do."""
 
 import pytest
+from databricks.sdk import WorkspaceClient
 
 from ml_platform.errors import JobError, SettingsError
+from ml_platform.gateways.jobs.databricks.client import steadily
+from ml_platform.gateways.jobs.databricks.volume import VolumeFiles
 from ml_platform_tests.contract.place import Place
 from ml_platform_tests.emulators.databricks.started import Databricks, databricks
 from ml_platform_tests.emulators.process import Cloud
@@ -19,7 +22,10 @@ CALLS = {
 }
 
 
-@pytest.mark.parametrize("kind", ["throttle", "error", "unavailable", "expired", "drop", "drop_answer", "latency"])
+KINDS = ["throttle", "error", "unavailable", "expired", "drop", "drop_answer", "latency"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_fault_of_every_call_is_survived_and_submits_nothing_twice(workspace: Databricks, kind: str):
     before = len(workspace.runs())
     for path in CALLS.values():
@@ -30,11 +36,16 @@ def test_a_fault_of_every_call_is_survived_and_submits_nothing_twice(workspace: 
     assert len(workspace.runs()) == before + 1
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_is_whole_though_its_upload_failed_at_first(workspace: Databricks, kind: str):
+    files, path = VolumeFiles(WorkspaceClient(host=workspace.emulator.address)), f"{workspace.volume}/{kind}.txt"
+    workspace.emulator.fault(kind, "PUT", "fs/files", seconds=1)
+    files.write(path, b"all of it")
+    assert workspace.emulator.faults_left() == []
+    assert files.read(path) == b"all of it"
+
+
 def test_cancelling_survives_faults(workspace: Databricks):
-    from databricks.sdk import WorkspaceClient
-
-    from ml_platform.gateways.jobs.databricks.client import steadily
-
     Place(workspace.jobs()).run("reports")
     run_id = workspace.runs()[-1]["run_id"]
     for kind in ("error", "drop"):

@@ -32,7 +32,8 @@ class VolumeFiles:
 
     def write(self, path: str, content: bytes) -> None:
         """Write a file in a folder that is there, over the one before."""
-        steadily(self._files.upload, path, io.BytesIO(content), overwrite=True)
+        # A stream of its own for each attempt: after one that failed there is nothing left to read.
+        steadily(lambda: self._files.upload(path, io.BytesIO(content), overwrite=True))
 
     def read(self, path: str) -> bytes | None:
         """What a file holds; None where there is none."""
