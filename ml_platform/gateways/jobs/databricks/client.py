@@ -28,15 +28,32 @@ T = TypeVar("T")
 
 
 def connected(host: str) -> WorkspaceClient:
-    """A client of the workspace at `host`; raises SettingsError where there are no credentials."""
+    """A client of the workspace at `host`; raises SettingsError where there are no credentials.
+
+    The SDK asks where to log in, and takes a 500 for the answer: what passes is waited for.
+    """
+    timeout = timedelta(seconds=RETRY_SECONDS)
     try:
-        config = Config(host=host, http_timeout_seconds=HTTP_SECONDS, retry_timeout_seconds=RETRY_SECONDS)
-        return WorkspaceClient(config=config)
-    except ValueError as error:
+        return retried(is_retryable=_passing_cause, timeout=timeout)(_client)(host)
+    except (ValueError, TimeoutError) as error:
         raise SettingsError(
             f"Databricks at {host} cannot be reached as anybody: {error}. Set DATABRICKS_CLIENT_ID and"
             " DATABRICKS_CLIENT_SECRET of a service principal, or another login that databricks-sdk knows"
         ) from error
+
+
+def _client(host: str) -> WorkspaceClient:
+    config = Config(host=host, http_timeout_seconds=HTTP_SECONDS, retry_timeout_seconds=RETRY_SECONDS)
+    return WorkspaceClient(config=config)
+
+
+def _passing_cause(error: BaseException | None) -> str | None:
+    """What passes among what led to an error: the SDK makes a ValueError of whatever keeps it from logging in."""
+    while error is not None:
+        if isinstance(error, DatabricksError) and (why := _passing(error)):
+            return why
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def steadily(call: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
