@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ml_platform.core.gate import Decision
 from ml_platform.errors import GateError, RegistryError
 from ml_platform.training.contract import REPORT_PATH, SERVING_PATH
-from ml_platform.training.mlflow_store import mlflow_client
+from ml_platform.training.mlflow_store import mlflow_client, own_artifact
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -231,7 +231,8 @@ class Registry:
         self._before_change()
         now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
         path = f"{kind}/version-{version.version}-{now}.json"
-        self._client.log_text(version.run_id, json.dumps(document, indent=1), path)
+        with own_artifact():
+            self._client.log_text(version.run_id, json.dumps(document, indent=1), path)
         return path
 
     def _tag(self, version: Version, tags: dict[str, str]) -> None:

@@ -1,5 +1,8 @@
-"""Opens a client of MLflow."""
+"""Opens a client of MLflow, and writes artifacts that only their writer writes."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,3 +18,25 @@ def mlflow_client(uri: str) -> "MlflowClient":
 
     mlflow.set_tracking_uri(uri)
     return mlflow.MlflowClient(uri)
+
+
+@contextmanager
+def own_artifact() -> Iterator[None]:
+    """Takes an artifact that is there already for the one that is written: nobody else writes one of its name.
+
+    azureml-mlflow writes only what is not there. When the answer to that is lost, its second try finds the first.
+    """
+    try:
+        yield
+    except Exception as error:  # azure-core's, which is not installed where no store is Azure's
+        if getattr(error, "error_code", None) != "BlobAlreadyExists":
+            raise
+
+
+def log_folder(client: "MlflowClient", run_id: str, folder: Path, path: str = "") -> None:
+    """Log the files of a folder as artifacts below `path` of a run that nobody else writes them to."""
+    # One by one: of many that azureml-mlflow sends at once it does not say which was refused.
+    for file in (file for file in sorted(folder.rglob("*")) if file.is_file()):
+        below = (Path(path) / file.relative_to(folder)).parent.as_posix()
+        with own_artifact():
+            client.log_artifact(run_id, str(file), None if below == "." else below)

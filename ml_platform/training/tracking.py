@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_platform.errors import RegistryError
 from ml_platform.training.contract import REPORT_PATH, Tracking, TrainingReport, TrainingRequest
-from ml_platform.training.mlflow_store import mlflow_client
+from ml_platform.training.mlflow_store import log_folder, mlflow_client
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,7 +87,7 @@ class TrainingRun:
             input_example=example,
             pip_requirements=[f"{name}=={number}" for name, number in _pins(SERVING_REQUIREMENTS).items()],
         )
-        self.client.log_artifacts(self.run_id, str(scratch / MODEL_PATH), MODEL_PATH)
+        log_folder(self.client, self.run_id, scratch / MODEL_PATH, MODEL_PATH)
 
     def log_files(self, files: dict[str, bytes], scratch: Path) -> None:
         """Log small files by their path among the run's artifacts."""
@@ -95,7 +95,7 @@ class TrainingRun:
         for name, content in files.items():
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).write_bytes(content)
-        self.client.log_artifacts(self.run_id, str(root))
+        log_folder(self.client, self.run_id, root)
 
     def register(self, tags: dict[str, str]) -> str:
         """Register the logged model; version and tags are written in one call, so none is without its fingerprint."""

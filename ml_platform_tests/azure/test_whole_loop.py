@@ -5,7 +5,8 @@ import pytest
 
 from ml_platform.core import keys
 from ml_platform.stages.attempts import contents
-from ml_platform_tests.azure.walk import CORRECTED, FLOWS, LAST, Walk, golden
+from ml_platform_tests.azure.failing_once import golden
+from ml_platform_tests.azure.walk import CORRECTED, FLOWS, LAST, Walk
 from ml_platform_tests.e2e.kept_line import TABLES
 from ml_platform_tests.e2e.line import PRODUCT, Line
 

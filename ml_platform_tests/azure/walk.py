@@ -1,13 +1,11 @@
 """The demo's whole loop in the loopback cloud, from landed files to a retrained model, flow by flow."""
 
 import logging
-import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
-from pathlib import Path
 
 from ml_platform.core import keys
 from ml_platform.core.keys import AssetPath
@@ -16,6 +14,7 @@ from ml_platform.gateways.lake import files_at
 from ml_platform.replay.running import Made
 from ml_platform.upstream import SNAPSHOTS, correct, land_missing
 from ml_platform_tests.azure.deployment import Deployment, entered, register_images
+from ml_platform_tests.azure.failing_once import fail_each_once
 from ml_platform_tests.azure.line import kept_in_the_cloud
 from ml_platform_tests.azure.watched import command_lines
 from ml_platform_tests.azure.written import found, written
@@ -39,15 +38,6 @@ FLOWS = (
 
 BY_THEMSELVES = "/msi/endpoints/{endpoint}/token"
 """Containers of an endpoint ask for tokens when they need one, in whatever flow that is."""
-ABOUT_THE_CLOUD = "/metadata/endpoints"
-"""Azure ML's SDK asks it while it is imported, once and only outside the public clouds, whose answers it holds."""
-UNAUTHENTICATED = (
-    "/msi/token",
-    "/msi/cluster",
-    "/oidc/v1/token",
-    "/oidc/.well-known/oauth-authorization-server",
-)
-"""Calls without a token that could have expired."""
 
 
 @dataclass
@@ -144,29 +134,12 @@ class Walk:
 
     @contextmanager
     def _disturbed(self, flow: str) -> Iterator[None]:
-        calls = [call.split() for call in golden(flow).read_text().splitlines()] if self.fault else []
-        emulators, asked = dict(self._emulators()), 0
-        for name, method, template, *_ in calls:
-            if template == ABOUT_THE_CLOUD or (self.fault == "expired" and template in UNAUTHENTICATED):
-                continue
-            emulators[name].fault(self.fault, method, _pattern(template), seconds=1)
-            asked += 1
+        emulators = dict(self._emulators())
+        asked = fail_each_once(emulators, flow, self.fault) if self.fault else 0
         yield
         self.fell[flow] = asked - sum(len(each.faults_left()) for each in emulators.values())
         for each in emulators.values():
             each.clear_faults()
-
-
-def golden(flow: str) -> Path:
-    """The list of the calls that a flow makes."""
-    return Path(__file__).parent / "golden" / f"{flow}.txt"
-
-
-def _pattern(template: str) -> str:
-    """What matches the paths of a template."""
-    pieces = re.split(r"(\{\w+(?::path)?\})", template)
-    patterns = (".*" if ":path}" in piece else "[^/]+" if piece[:1] == "{" else re.escape(piece) for piece in pieces)
-    return "".join(patterns) + "$"
 
 
 def _told(emulator: str, call: Mapping[str, str]) -> str:

@@ -23,12 +23,14 @@ from ml_platform.training.contract import (
     TrainingRequest,
 )
 from ml_platform.training.mlflow_store import mlflow_client
+from ml_platform_tests.azure.failing_once import fail_each_once
 from ml_platform_tests.contract.azureml_line import jobs_in
 from ml_platform_tests.loopback_cloud import WORKSPACE, Loopback
 from ml_platform_tests.training.conftest import ROLES, features, make_request
 
 pytestmark = pytest.mark.cloud
 
+KINDS = ("throttle", "error", "unavailable", "expired", "drop", "drop_answer", "latency")
 MODEL, EXPERIMENT = "flight_delays", "flight_delays"
 
 
@@ -106,6 +108,21 @@ def test_a_training_that_loses_its_machine_leaves_one_version_and_no_running_run
     assert experiment
     runs = client.search_runs([experiment.experiment_id], f"tags.fingerprint = '{report.fingerprint}'")
     assert "RUNNING" not in {item.info.status for item in runs}
+
+
+@pytest.mark.parametrize("number, kind", enumerate(KINDS))
+def test_a_training_of_which_each_call_failed_once_leaves_one_version(
+    cloud: Loopback, request_: TrainingRequest, client: MlflowClient, number: int, kind: str
+):
+    fail_each_once({"arm": cloud.arm}, "training_and_roll_out", kind)
+    try:
+        told, _ = run(cloud, Program.TRAIN, replace(request_, seed=100 + number))
+    finally:
+        cloud.arm.clear_faults()
+    report = from_dict(TrainingReport, told)
+    found = client.search_model_versions(f"name='{MODEL}'")
+    assert [item.version for item in found if item.tags["fingerprint"] == report.fingerprint] == [report.version]
+    assert len(cloud.submitted()) == 1
 
 
 def test_the_best_trial_of_a_sweep_becomes_the_candidate_and_all_are_in_mlflow_and_in_the_report(
