@@ -111,7 +111,7 @@ class TrainingRun:
             self.tracking.model, source, self.run_id, tags={**tags, "fingerprint": self.fingerprint}
         )
         self.client.set_terminated(self.run_id, "FINISHED")
-        return str(created.version)
+        return self._only(str(created.version))
 
     def fail(self) -> None:
         """Mark the run failed."""
@@ -140,6 +140,14 @@ class TrainingRun:
             if error.error_code != "RESOURCE_ALREADY_EXISTS" or not (found := self.client.get_experiment_by_name(name)):
                 raise
             return found.experiment_id
+
+    def _only(self, created: str) -> str:
+        """The version of this run: when its answer was lost, MLflow's client has asked for a second one and a third."""
+        found = self.client.search_model_versions(f"name='{self.tracking.model}'")
+        mine = sorted(int(item.version) for item in found if item.run_id == self.run_id)
+        for twin in mine[1:]:
+            self.client.delete_model_version(self.tracking.model, str(twin))
+        return str(mine[0]) if mine else created
 
     def _close_lost_runs(self, finished: str | None) -> None:
         """End the runs that a killed process left running: the one that registered its version had finished."""
