@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ml_platform.core.gate import Decision
 from ml_platform.errors import GateError, RegistryError
 from ml_platform.training.contract import REPORT_PATH, SERVING_PATH
-from ml_platform.training.mlflow_store import mlflow_client, own_artifact
+from ml_platform.training.mlflow_store import experiment_id, mlflow_client, own_artifact
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -69,9 +69,7 @@ def initialise(tracking_uri: str, experiment: str, cache: Path, artifact_root: s
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / "initialise.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        client = mlflow_client(tracking_uri)
-        if client.get_experiment_by_name(experiment) is None:
-            client.create_experiment(experiment, artifact_location=artifact_root)
+        experiment_id(mlflow_client(tracking_uri), experiment, artifact_root)
 
 
 class Registry:

@@ -1,4 +1,4 @@
-"""Opens a client of MLflow, and writes artifacts that only their writer writes."""
+"""Opens a client of MLflow, and writes what only its writer writes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +18,23 @@ def mlflow_client(uri: str) -> "MlflowClient":
 
     mlflow.set_tracking_uri(uri)
     return mlflow.MlflowClient(uri)
+
+
+def experiment_id(client: "MlflowClient", name: str, artifact_root: str | None = None) -> str:
+    """The id of an experiment, which is made where there is none; `artifact_root` is where it keeps its artifacts then.
+
+    It may be made meanwhile: by another process, or by a first attempt whose answer was lost.
+    """
+    from mlflow.exceptions import MlflowException
+
+    if found := client.get_experiment_by_name(name):
+        return found.experiment_id
+    try:
+        return client.create_experiment(name, artifact_location=artifact_root)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS" or not (found := client.get_experiment_by_name(name)):
+            raise
+        return found.experiment_id
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_platform.errors import RegistryError
 from ml_platform.training.contract import REPORT_PATH, Tracking, TrainingReport, TrainingRequest
-from ml_platform.training.mlflow_store import log_folder, mlflow_client
+from ml_platform.training.mlflow_store import experiment_id, log_folder, mlflow_client
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +43,7 @@ class TrainingRun:
         self.client = mlflow_client(tracking.uri)
         self.tracking = tracking
         self.fingerprint = fingerprint
-        self.experiment_id = self._experiment()
+        self.experiment_id = experiment_id(self.client, tracking.experiment, tracking.artifact_root)
 
     def registered(self) -> "ModelVersion | None":
         """The version that an earlier run with this fingerprint registered; its lost runs are closed."""
@@ -127,19 +127,6 @@ class TrainingRun:
         except (MlflowException, OSError) as error:
             raise RegistryError(f"{name} has lost {REPORT_PATH}; delete the version and train again") from error
         return json.loads(Path(path).read_text())
-
-    def _experiment(self) -> str:
-        from mlflow.exceptions import MlflowException
-
-        name = self.tracking.experiment
-        if found := self.client.get_experiment_by_name(name):
-            return found.experiment_id
-        try:
-            return self.client.create_experiment(name, artifact_location=self.tracking.artifact_root)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS" or not (found := self.client.get_experiment_by_name(name)):
-                raise
-            return found.experiment_id
 
     def _only(self, created: str) -> str:
         """The version of this run: when its answer was lost, MLflow's client has asked for a second one and a third."""
