@@ -243,3 +243,11 @@ def test_two_processes_may_initialise_one_fresh_store_at_once(tmp_path: Path):
     processes = [subprocess.Popen([sys.executable, "-c", program]) for _ in range(2)]
     assert [process.wait(180) for process in processes] == [0, 0]
     assert MlflowClient(f"sqlite:///{tmp_path}/mlflow.db").get_experiment_by_name("training")
+
+
+def test_an_experiment_whose_making_was_answered_to_nobody_is_found(cloud: Loopback, tmp_path: Path):
+    name = f"training-{uuid4().hex[:8]}"
+    cloud.arm.fault("drop_answer", "POST", "/mlflow/experiments/create$")
+    initialise(cloud.tracking_uri, name, tmp_path)
+    assert cloud.arm.faults_left() == []
+    assert mlflow_client(cloud.tracking_uri).get_experiment_by_name(name)
