@@ -99,9 +99,8 @@ class Protocol(HttpToolsProtocol):
     _in_head = False
     _kept = False
     """Whether uvicorn has yet to hear of the request whose headers have come."""
-    _body = b""
     _arrived = False
-    """Whether that is all of its body."""
+    """Whether all of its body has come too, in `_body`."""
     _idle_since = 0.0
     _idle_timer: asyncio.TimerHandle | None = None
 
@@ -109,6 +108,7 @@ class Protocol(HttpToolsProtocol):
         """Called by the event loop."""
         super().connection_made(_Together(transport, self.loop))  # type: ignore[arg-type]
         self._answer_whole: AnswerWhole | None = getattr(self.app, "answer_whole", None)
+        self._body: list[bytes] = []
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by the event loop."""
@@ -146,14 +146,14 @@ class Protocol(HttpToolsProtocol):
             and self.parser.should_keep_alive()
             and self.parser.get_http_version() == "1.1"
         )
-        self._body, self._arrived = b"", False
+        self._body, self._arrived = [], False
         if not self._kept:
             self._begin()
 
     def on_body(self, body: bytes) -> None:
         """Called by the parser."""
         if self._kept:
-            self._body = self._body + body if self._body else body
+            self._body.append(body)
         else:
             super().on_body(body)
 
@@ -185,7 +185,7 @@ class Protocol(HttpToolsProtocol):
         """Whether the application answers the kept request without a task."""
         if self._answer_whole is None or not self._arrived or self.flow.write_paused:
             return False
-        whole = Whole(self.parser.get_method(), self.url, self.headers, self._body)
+        whole = Whole(self.parser.get_method(), self.url, self.headers, b"".join(self._body))
         before, exchange = self.cycle, _Exchange(self)
         self._kept, self.cycle = False, exchange  # type: ignore[assignment]
         if self._answer_whole(whole, exchange.reply):
@@ -197,8 +197,8 @@ class Protocol(HttpToolsProtocol):
         """Tell uvicorn of the kept request."""
         self._kept = False
         self._begin()
-        if self._body:
-            super().on_body(self._body)
+        for body in self._body:
+            super().on_body(body)
         if self._arrived:
             self._complete()
 

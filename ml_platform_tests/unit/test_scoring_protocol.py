@@ -93,6 +93,16 @@ def test_a_request_that_has_come_whole_needs_no_task(target: str):
     asyncio.run(talk())
 
 
+def test_a_body_in_chunks_that_come_together_is_whole():
+    async def talk() -> None:
+        async with connected() as caller:
+            head = b"POST /now HTTP/1.1\r\nhost: here\r\ntransfer-encoding: chunked\r\n\r\n"
+            caller.writer.write(head + b"3\r\none\r\n" + b"1\r\n,\r\n" * 1000 + b"0\r\n\r\n")
+            assert await caller.said() == b"taskless: one" + b"," * 1000
+
+    asyncio.run(talk())
+
+
 def test_one_that_comes_in_parts_is_asked_as_usual_and_the_next_is_not():
     async def talk() -> None:
         async with connected() as caller:
