@@ -84,7 +84,7 @@ WRONG = {
     "an hour that no day has, to fill at": (
         ("automation",),
         {"fill": "0 25 * * *"},
-        "'0 25 * * *' is no cron expression: the hour '25' is not 0 to 23",
+        "'0 25 * * *' is no cron expression: [0 25 * * *] is not acceptable, out of range; give minute, hour, day",
         "fill:",
     ),
     "a word instead of a cron, to restate at": (
@@ -108,7 +108,7 @@ WRONG = {
     "a weekday that no week has, to read at": (
         ("monitors", "azureml"),
         {"read": "0 9 * * 8"},
-        "'0 9 * * 8' is no cron expression: the weekday '8' is not 0 to 7 or sun to sat",
+        "'0 9 * * 8' is no cron expression: [0 9 * * 8] is not acceptable, out of range; give minute, hour, day",
         "read:",
     ),
 }
