@@ -6,7 +6,7 @@ from typing import Annotated
 from croniter import croniter
 from pydantic import AfterValidator, Field
 
-FIELDS = ("minute", "hour", "day", "month", "weekday")
+FIELDS = 5
 _PLAIN = re.compile(r"[\w*,/-]+", re.ASCII)
 _SUNDAY_AS_7 = re.compile(r"(?<!/)7")
 
@@ -15,8 +15,8 @@ def cron(expression: str) -> str:
     """The expression, its fields one space apart; raises ValueError for one that is none or never comes true."""
     parts = expression.split()
     try:
-        if len(parts) != len(FIELDS):
-            raise ValueError(f"it has {len(parts)} fields, not {len(FIELDS)}")
+        if len(parts) != FIELDS:
+            raise ValueError(f"it has {len(parts)} fields, not {FIELDS}")
         croniter.expand(" ".join(parts), strict=True)
     except ValueError as error:
         raise ValueError(

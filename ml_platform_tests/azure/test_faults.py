@@ -14,6 +14,7 @@ from ml_platform_tests.azure.deployment import Deployment, deployment, entered
 from ml_platform_tests.azure.line import kept_in_the_cloud
 from ml_platform_tests.e2e.kept_line import KeptLine
 from ml_platform_tests.e2e.line import DAILY
+from ml_platform_tests.emulators.faults import PASSING
 from ml_platform_tests.emulators.process import Emulator
 
 DAYS = ("2013-01-01", "2013-01-02")
@@ -28,10 +29,9 @@ CALLS = [
     (STORAGE, "GET", LAKE),
     (STORAGE, "PUT", LAKE),
 ]
-KINDS = ("throttle", "error", "unavailable", "expired", "drop", "drop_answer", "latency")
 USUAL = [(SPARK, "POST", "/runs/submit$", "drop_answer"), (STORAGE, "PUT", LAKE, "unavailable")]
 """Those of every day; the others are in the closed loop's tests."""
-OTHERS = [(*call, kind) for call in CALLS for kind in KINDS if (*call, kind) not in USUAL]
+OTHERS = [(*call, kind) for call in CALLS for kind in PASSING if (*call, kind) not in USUAL]
 
 
 @dataclass

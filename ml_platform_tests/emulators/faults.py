@@ -23,6 +23,9 @@ BODIES = {
     "forbidden": (403, "AuthorizationFailed", "The client has no authorization to perform this action."),
 }
 
+PASSING = ("throttle", "error", "unavailable", "expired", "drop", "drop_answer", "latency")
+"""The kinds that are over when a call is made again."""
+
 
 @dataclass
 class Fault:
