@@ -19,7 +19,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m ml_platform.scoring", description=__doc__)
     parser.add_argument("directory", type=Path, nargs="?", help="of the endpoint, with declared.json and keys.json")
     parser.add_argument("--listener", type=int, help="descriptor of a socket that listens already")
-    parser.add_argument("--worker", type=int, metavar="PLACE", help="be that worker of the host that started this")
+    parser.add_argument("--worker", action="store_true", help="be a worker of the host that started this")
     parser.add_argument("--container", action="store_true", help="serve what the environment declares, without keys")
     arguments = parser.parse_args()
     directory: Path | None = arguments.directory
@@ -27,8 +27,8 @@ def main() -> None:
     # Each call to the lake, at this level.
     logging.getLogger("azure").setLevel(logging.WARNING)
     _open_many_files()
-    if arguments.worker is not None and directory:
-        serve(directory, inherited(arguments.listener), arguments.worker, arguments.container)
+    if arguments.worker and directory:
+        serve(directory, inherited(arguments.listener), arguments.container)
         return
     # Traces that cannot be made end the host now, not each of its workers again and again.
     exporters()

@@ -38,11 +38,10 @@ class Host:
     `routes` is replaced as a whole, on the event loop: a request takes its deployment once and ends with the model that
     it began with. `online` says whether one of them completes what it is asked. `underway` are the tasks of requests
     that have not been answered. As `shadow` it is asked what another deployment answers: that is counted, not logged.
+    Once `orphaned`, it follows the declaration and tells nobody what it observed and counted.
     """
 
-    def __init__(
-        self, directory: Path, place: int = 0, keys: Opener | None = None, log: InferenceLog | None = None
-    ) -> None:
+    def __init__(self, directory: Path, keys: Opener | None = None, log: InferenceLog | None = None) -> None:
         self.routes = Routes({}, {}, {})
         self.online = False
         self.replay_clock = False
@@ -51,11 +50,12 @@ class Host:
         self.reason = "no model has been loaded yet"
         self.underway: set[Any] = set()
         self.shadow = False
+        self.orphaned = False
         self.keys = keys or KeyRing(directory / KEYS_FILE)
         self.log = log or InferenceLog()
         self.measures = Measures()
         self.directory = directory
-        self._observed = directory / WORKERS_FOLDER / f"{place}.json"
+        self._observed = directory / WORKERS_FOLDER / f"{os.getpid()}.json"
         self._counted = directory / MEASURES_FOLDER / f"{os.getpid()}.json"
         self._told = b""
         self._loaded: dict[Deployment, Serving] = {}
@@ -86,7 +86,7 @@ class Host:
             declared = None
         if declared is not None:
             refused = await self._load(declared)
-            _write(self._observed, Observed(declared.generation, os.getpid(), refused=refused))
+            self._write(self._observed, Observed(declared.generation, os.getpid(), refused=refused))
         # Last: what could not be told is taken up again at the next look.
         self._seen = seen
 
@@ -94,7 +94,7 @@ class Host:
         """Write down what was counted, if there is something new."""
         self.measures.dropped_rows = self.log.dropped_rows
         if (content := msgspec.json.encode(self.measures)) != self._told:
-            _write(self._counted, self.measures)
+            self._write(self._counted, self.measures)
             self._told = content
 
     async def _load(self, declared: Declared) -> dict[str, str]:
@@ -134,11 +134,10 @@ class Host:
             self.log.forget()
         self.log.held = role == "unknown"
 
-
-def _write(path: Path, state: msgspec.Struct) -> None:
-    # Made each time: a host that takes over removes what the workers before it have told.
-    path.parent.mkdir(exist_ok=True)
-    write_state(path, state)
+    def _write(self, path: Path, state: msgspec.Struct) -> None:
+        if not self.orphaned:
+            path.parent.mkdir(exist_ok=True)
+            write_state(path, state)
 
 
 def _needs(declared: Declared) -> tuple[object, ...]:

@@ -32,28 +32,31 @@ logger = logging.getLogger(__name__)
 class _Place:
     """A worker's place and the process that has it."""
 
-    def __init__(self, directory: Path, listener: socket.socket, number: int, contained: bool) -> None:
-        self.number = number
+    def __init__(self, directory: Path, listener: socket.socket, contained: bool) -> None:
         self._contained = contained
         self._directory, self._listener = directory, listener
         self._start()
 
     def _start(self) -> None:
-        self.process = start_worker(self._directory, self._listener, self.number, self._contained)
+        self.process = start_worker(self._directory, self._listener, self._contained)
         self._started_at = time.monotonic()
 
     def keep(self) -> None:
         """Start the worker again when it has ended."""
         code, lived = self.process.poll(), time.monotonic() - self._started_at
         if code is not None and lived > PAUSE_SECONDS:
-            logger.error("worker %d ended with code %d and is started again", self.number, code)
+            logger.error("worker %d ended with code %d and another is started", self.process.pid, code)
+            self._told.unlink(missing_ok=True)
             self._start()
+
+    @property
+    def _told(self) -> Path:
+        return self._directory / WORKERS_FOLDER / f"{self.process.pid}.json"
 
     @property
     def observed(self) -> Observed | None:
         """What the living worker has made of the declaration."""
-        found = read_state(self._directory / WORKERS_FOLDER / f"{self.number}.json", Observed)
-        return found if found and found.pid == self.process.pid else None
+        return read_state(self._told, Observed)
 
     def end(self) -> None:
         """Ask the worker to end once it has answered what it has begun."""
@@ -114,7 +117,7 @@ class Master:
         for place in self._places:
             place.keep()
         while len(self._places) < count:
-            self._places.append(_Place(self._directory, self._listener, len(self._places), self._contained))
+            self._places.append(_Place(self._directory, self._listener, self._contained))
         if len(self._places) > count:
             *self._places, extra = self._places
             extra.end()

@@ -18,9 +18,11 @@ KEYS_FILE = "keys.json"
 LOCK_FILE = "host.lock"
 """Held by the living host and holding its pid: the kernel frees it with the process, however that dies."""
 WORKERS_FOLDER = "workers"
-"""What each worker observed, by its place."""
+"""What each worker observed, by its pid."""
 MEASURES_FOLDER = "measures"
 """What each worker has counted since the host began, by its pid."""
+REVIVAL_SECONDS = 10.0
+"""In which the workers of a host that was killed have started another."""
 
 T = TypeVar("T")
 

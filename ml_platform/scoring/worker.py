@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,15 @@ from ml_platform.scoring.host import POLL_SECONDS, Host
 from ml_platform.scoring.inference_log import InferenceLog
 from ml_platform.scoring.keys import Unlocked
 from ml_platform.scoring.protocol import Protocol
-from ml_platform.scoring.state import DECLARED_FILE
+from ml_platform.scoring.state import (
+    DECLARED_FILE,
+    LOCK_FILE,
+    OBSERVED_FILE,
+    REVIVAL_SECONDS,
+    Observed,
+    is_held,
+    read_state,
+)
 from ml_platform.scoring.tracing import traced
 
 DRAIN_SECONDS = 10
@@ -39,12 +48,12 @@ STACK: dict[str, Any] = {
 logger = logging.getLogger(__name__)
 
 
-def serve(directory: Path, listener: socket.socket, place: int, contained: bool = False) -> None:
-    """Serve `directory` until SIGTERM, or until the process that keeps the workers has died.
+def serve(directory: Path, listener: socket.socket, contained: bool = False) -> None:
+    """Serve `directory` until SIGTERM, or until the process that keeps the workers has died and another keeps its own.
 
     `contained` says that a front end has checked the keys, and that a container ends with its master.
     """
-    host, master = _contained_host(directory, place) if contained else Host(directory, place), os.getppid()
+    host, master = _contained_host(directory) if contained else Host(directory), os.getppid()
     app = create_app(host, also=lambda: _look_after(host, master, listener, contained))
     config = uvicorn.Config(
         traced(app, service=directory.name),
@@ -58,23 +67,42 @@ def serve(directory: Path, listener: socket.socket, place: int, contained: bool 
     server.run(sockets=[listener])
 
 
-def _contained_host(directory: Path, place: int) -> Host:
-    return Host(directory, place, Unlocked(), InferenceLog(CONTAINER_FLUSH_SECONDS))
+def _contained_host(directory: Path) -> Host:
+    return Host(directory, Unlocked(), InferenceLog(CONTAINER_FLUSH_SECONDS))
 
 
 async def _look_after(host: Host, master: int, listener: socket.socket, contained: bool) -> None:
-    """End, with grace, when the process that keeps the workers has died or this one takes more memory than it may.
-
-    When the master dies, each worker starts another on the same socket first, and callers that connect meanwhile wait
-    there; the lock lets one of the new masters live. An endpoint that was deleted stays so.
-    """
+    """End, with grace, when the process that keeps the workers has died or this one takes more memory than it may."""
     while os.getppid() == master and not _is_too_large(host):
         await asyncio.sleep(POLL_SECONDS)
     if os.getppid() != master:
         logger.error("the process that keeps the workers has died")
-        if not contained and (host.directory / DECLARED_FILE).exists():
-            start_master(host.directory, listener)
+        if not contained:
+            await _answer_on(host, master, listener)
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+async def _answer_on(host: Host, master: int, listener: socket.socket) -> None:
+    """Have another master started on the same socket, and answer until its workers do or the endpoint is deleted.
+
+    Each worker starts one; the lock lets one of them live.
+    """
+    host.orphaned = True
+    started_at = -REVIVAL_SECONDS
+    while (host.directory / DECLARED_FILE).exists() and not _is_kept(host.directory, master):
+        now = time.monotonic()
+        if not is_held(host.directory / LOCK_FILE) and now - started_at >= REVIVAL_SECONDS:
+            start_master(host.directory, listener)
+            started_at = now
+        await asyncio.sleep(POLL_SECONDS)
+
+
+def _is_kept(directory: Path, dead: int) -> bool:
+    """Whether a living master has observed that all its workers follow the declaration."""
+    observed = read_state(directory / OBSERVED_FILE, Observed)
+    if observed is None or observed.pid == dead or not is_held(directory / LOCK_FILE):
+        return False
+    return (directory / LOCK_FILE).read_text() == str(observed.pid)
 
 
 def _is_too_large(host: Host) -> bool:
@@ -91,10 +119,8 @@ def start_master(directory: Path, listener: socket.socket) -> None:
     subprocess.Popen(command, pass_fds=[number], start_new_session=True)
 
 
-def start_worker(
-    directory: Path, listener: socket.socket, place: int, contained: bool = False
-) -> "subprocess.Popen[bytes]":
-    """Start the worker of that place."""
+def start_worker(directory: Path, listener: socket.socket, contained: bool = False) -> "subprocess.Popen[bytes]":
+    """Start a worker."""
     number = listener.fileno()
     command = [sys.executable, "-m", "ml_platform.scoring", str(directory), *(["--container"] if contained else [])]
-    return subprocess.Popen([*command, "--listener", str(number), "--worker", str(place)], pass_fds=[number])
+    return subprocess.Popen([*command, "--listener", str(number), "--worker"], pass_fds=[number])

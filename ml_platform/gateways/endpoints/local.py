@@ -3,6 +3,7 @@
 import re
 import secrets
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -16,11 +17,13 @@ from ml_platform.errors import DeploymentRefused, EndpointError
 from ml_platform.gateways.endpoints.probe import probe
 from ml_platform.gateways.endpoints.process import host_is_alive, log_tail, start_host, stop_host
 from ml_platform.gateways.endpoints.protocol import EndpointState
+from ml_platform.scoring.listener import ADDRESS
 from ml_platform.scoring.measures import Counts, measured
 from ml_platform.scoring.state import (
     DECLARED_FILE,
     KEYS_FILE,
     OBSERVED_FILE,
+    REVIVAL_SECONDS,
     Declared,
     Deployment,
     EndpointDeclaration,
@@ -34,8 +37,6 @@ from ml_platform.scoring.state import (
 T = TypeVar("T")
 
 STOP_SECONDS = 15.0
-REVIVAL_SECONDS = 5.0
-"""In which the workers of a host that was killed start another."""
 
 
 class LocalEndpoints:
@@ -142,7 +143,7 @@ class LocalEndpoints:
             write_state(directory / KEYS_FILE, Keys(secrets.token_urlsafe(32), secrets.token_urlsafe(32)))
         before = _read(directory / DECLARED_FILE, Declared)
         observed = _read(directory / OBSERVED_FILE, Observed)
-        alive = host_is_alive(directory)
+        alive = host_is_alive(directory) or (observed is not None and _revived(directory, observed))
         if alive and observed and endpoint.port not in (0, observed.port):
             stop_host(directory, STOP_SECONDS)
             alive = False
@@ -182,6 +183,18 @@ class LocalEndpoints:
         raise EndpointError(f"endpoint {name!r} was not ready in {self._deadline} s:\n{log_tail(directory)}")
 
 
+def _revived(directory: Path, observed: Observed) -> bool:
+    """Whether workers have outlived the host and start another, which has their socket: waited for."""
+    gone = _Gone(directory)
+    with socket.socket() as asking:
+        answered = asking.connect_ex((ADDRESS, observed.port)) == 0
+    while answered and not gone():
+        if host_is_alive(directory):
+            return True
+        time.sleep(0.02)
+    return False
+
+
 class _Gone:
     """Whether a host has been gone for so long that its workers have not started another."""
 
@@ -217,4 +230,4 @@ def _read(path: Path, kind: type[T]) -> T | None:
 
 
 def _uri(port: int) -> str:
-    return f"http://127.0.0.1:{port}/score"
+    return f"http://{ADDRESS}:{port}/score"
