@@ -273,7 +273,7 @@ def test_a_killed_host_comes_back_by_itself_with_its_port_and_keys_and_refuses_n
         eventually(lambda: len(world.hosts()) == 1 and world.hosts() == [world.pid()] and len(world.workers()) == 2)
         eventually(more_answers(seen))
     assert (set(seen.statuses), seen.refused) == ({200}, [])
-    assert seen.longest < 5
+    assert seen.longest < 1
     assert (Wire(world, workers=2).address, world.endpoints.keys(NAME)) == (wire.address, wire.keys)
     assert world.hosts() == [world.pid()]
 
