@@ -38,7 +38,7 @@ class RolloutApproval(dg.Config):
 
 def build(product: ProductSpec) -> list[dg.AssetsDefinition]:
     """The asset `endpoints/<product>`."""
-    inputs = Inputs(product, _reads(product))
+    inputs = Inputs(product, _reads(product), _applied(product))
 
     @dg.asset(
         key=dg.AssetKey(keys.endpoint(product.name)),
@@ -150,6 +150,13 @@ def _reads(product: ProductSpec) -> list[Upstream]:
     # Looked up with each request: a change of it is nothing to deploy.
     online = Upstream(keys.online_features(product.name), daily=False, required="none", followed=False)
     return [champion, online] if product.features.online else [champion]
+
+
+def _applied(product: ProductSpec) -> str:
+    """What is declared of an endpoint and of what watches it. Its policy counts with the next roll-out."""
+    endpoint = product.endpoint.model_dump_json(exclude={"description", "rollout"})
+    watched = product.monitors.model_dump_json() if product.monitors.azureml else ""
+    return endpoint + watched
 
 
 def declared_online(product: ProductSpec, settings: Settings) -> OnlineDeclaration | None:

@@ -60,10 +60,11 @@ class State:
 
 @dataclass(frozen=True)
 class Inputs:
-    """All that a daily table of `product` reads."""
+    """All that a table of `product` reads, and what of the declaration it applies: either may make it stale."""
 
     product: ProductSpec
     upstream: Sequence[Upstream]
+    applied: str = ""
 
     @property
     def deps(self) -> list[dg.AssetDep]:
@@ -157,7 +158,7 @@ class Look:
             if u.followed
             for p in self.inputs.read_by(u, day)
         ]
-        return sha256(repr(read).encode()).hexdigest()[:DIGEST_LENGTH]
+        return sha256((repr(read) + self.inputs.applied).encode()).hexdigest()[:DIGEST_LENGTH]
 
 
 def refuse(

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from ml_platform.gateways.build import build_gateways
 from ml_platform.gateways.endpoints import LocalEndpoints
 from ml_platform.gateways.monitors import NoMonitors, Watch
 from ml_platform_tests.graph.test_endpoint import ENDPOINT, PRODUCT, Served, quick
+from ml_platform_tests.graph.ticks import Ticks
 
 KEY = dg.AssetKey.from_user_string(ENDPOINT)
 CHECKS = {f"azureml_{signal}" for signal in ("data_drift", "prediction_drift", "data_quality")}
@@ -202,3 +204,19 @@ def test_a_product_that_declares_none_is_watched_by_none_and_has_no_checks(
     assert graph.monitors.removed == [PRODUCT] and not graph.monitors.wanted
     checks = {key.name for key in graph.definitions.resolve_asset_graph().asset_check_keys}
     assert not checks & CHECKS
+
+
+def test_an_endpoint_runs_again_once_another_monitor_is_declared_or_none(
+    instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    weekly = AzureMLMonitorSpec(runs="0 6 * * 1")
+    declared = [None, AzureMLMonitorSpec(), weekly, None]
+    graphs = [graph_of(instance, tmp_path, KeptMonitors(), each) for each in declared]
+    assert graphs[0].serve().success
+    for before, after in pairwise(graphs):
+        assert Ticks(before).conditions() == {}
+        asked = Ticks(after).conditions()
+        assert asked == {ENDPOINT: [""]}
+        Ticks(after).make(asked)
+    assert [len(graph.monitors.wanted) for graph in graphs] == [0, 1, 1, 0]
+    assert [len(graph.monitors.removed) for graph in graphs] == [1, 0, 0, 1]

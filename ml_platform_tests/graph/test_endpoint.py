@@ -158,6 +158,23 @@ def test_the_sensor_asks_for_what_is_left_to_do_and_for_nothing_else(served: Cal
     assert graph.answering() == "2"
 
 
+def test_a_change_of_the_declared_endpoint_is_applied_and_its_policy_waits_for_the_next_roll_out(
+    served: Callable[..., Served], tmp_path: Path
+):
+    graph = served()
+    graph.champion()
+    graph.materialise(ENDPOINT)
+    assert Ticks(graph).conditions() == {}
+    product = quick(approval="manual")
+    assert Ticks(Served(graph.instance, tmp_path, product)).conditions() == {}
+    endpoint = product.endpoint.model_copy(update={"max_concurrent_requests": 7})
+    changed = Ticks(Served(graph.instance, tmp_path, product.model_copy(update={"endpoint": endpoint})))
+    changed.make(changed.conditions())
+    state = graph.endpoints.state(PRODUCT)
+    assert state and state.declared.max_concurrent_requests == 7
+    assert changed.conditions() == {}
+
+
 def asked(ticks: Ticks) -> str:
     (request,) = ticks.sensor(SENSOR)
     (again,) = ticks.sensor(SENSOR)
