@@ -7,16 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from ml_platform.gateways.workspace import workspace_client
+from ml_platform_tests.emulators.arm.state import Workspace
 from ml_platform_tests.emulators.azurite import Azurite, azurite
-from ml_platform_tests.emulators.fixtures import enter
+from ml_platform_tests.emulators.entering import become, enter
 from ml_platform_tests.emulators.process import Cloud, Emulator, started
 
-WORKSPACE = (
-    "/subscriptions/11111111-2222-3333-4444-555555555555/resourceGroups/rg-loopback"
-    "/providers/Microsoft.MachineLearningServices/workspaces/ws-loopback"
-)
-COMPUTE, ENVIRONMENT = "cpu-cluster", "ml-platform-training:1"
-SECRETS = ("AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_SAS_TOKEN", "AZURE_CLIENT_SECRET")
+WORKSPACE = Workspace().id
+SUBSCRIPTION = f"/subscriptions/{Workspace().subscription}"
+COMPUTE = "cpu-cluster"
+TRAINING, SCORING = "ml-platform-training", "ml-platform-scoring"
+"""The environments whose images hold the training and the scoring server."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Loopback:
     @property
     def tracking_uri(self) -> str:
         """The workspace's MLflow."""
-        return f"azureml://{self.arm.address.removeprefix('https://')}/mlflow/v1.0{WORKSPACE}"
+        return tracking_uri(self.arm)
 
     def artifacts(self, run: str) -> Path:
         """The folder in which the emulator keeps the artifacts of an MLflow run."""
@@ -56,27 +57,31 @@ def loopback(folder: Path) -> Iterator[Loopback]:
         arm = stack.enter_context(started(cloud, "arm", environment=storage.key_environment()))
         made = Loopback(arm, storage, lake)
         with reached(made):
-            _make_environment()
+            make_environments(TRAINING)
         yield made
 
 
 @contextmanager
 def reached(cloud: Loopback) -> Iterator[None]:
-    """The environment of this process is that of the cloud meanwhile, without the secrets of another."""
+    """This process is in the cloud meanwhile, without the secrets of another."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in SECRETS:
-            patch.delenv(name, raising=False)
-        for name, value in cloud.storage.environment().items():
-            patch.setenv(name, value)
+        become(patch, cloud.storage.environment())
         enter(cloud.arm, patch)
         yield
 
 
-def _make_environment() -> None:
+def tracking_uri(arm: Emulator) -> str:
+    """The workspace's MLflow."""
+    return f"azureml://{arm.address.removeprefix('https://')}/mlflow/v1.0{WORKSPACE}"
+
+
+def make_environments(*names: str) -> None:
+    """Register version 1 of each, as the deployment's workflow does; of the scoring server with the routes it has."""
     from azure.ai.ml.entities import Environment
 
-    from ml_platform.gateways.workspace import workspace_client
-
-    name, version = ENVIRONMENT.split(":")
-    image = "crloopback.azurecr.io/ml-platform-training:1"
-    workspace_client(WORKSPACE).environments.create_or_update(Environment(name=name, version=version, image=image))
+    routes = {"liveness": "/health/live", "readiness": "/health/ready", "scoring": "/score"}
+    config = {f"{each}_route": {"port": 5001, "path": path} for each, path in routes.items()}
+    environments = workspace_client(WORKSPACE).environments
+    for name in names:
+        image, inference = f"crloopback.azurecr.io/{name}:1", config if name == SCORING else None
+        environments.create_or_update(Environment(name=name, version="1", image=image, inference_config=inference))

@@ -1,6 +1,5 @@
 """A deployment in the loopback cloud: everything that Azure's has, and the environment that says where it is."""
 
-import os
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -11,17 +10,14 @@ import pytest
 import yaml
 
 from ml_platform_tests.emulators.databricks.started import Databricks, databricks
-from ml_platform_tests.emulators.fixtures import enter
+from ml_platform_tests.emulators.entering import become, enter
 from ml_platform_tests.emulators.lakes import Storage, loopback_storage
 from ml_platform_tests.emulators.postgres import Postgres, postgres
 from ml_platform_tests.emulators.process import Cloud, Emulator, sdk_environment, started
 from ml_platform_tests.emulators.public_names import public_names
 from ml_platform_tests.emulators.redis_tls import TlsRedis, redis_with_tls
-from ml_platform_tests.loopback_cloud import WORKSPACE
+from ml_platform_tests.loopback_cloud import COMPUTE, SCORING, TRAINING, WORKSPACE, tracking_uri
 
-FOREIGN = ("AZURE_", "AZUREML_", "DATABRICKS_", "IDENTITY_", "ML_PLATFORM_", "DAGSTER_")
-SPECS = "ML_PLATFORM_SPECS"
-TRAINING, SCORING = "ml-platform-training", "ml-platform-scoring"
 SCOPE_SECRET = "{{secrets/ml-platform/online-store-password}}"
 PLANTED = secrets.token_urlsafe(18)
 """In the environment of the platform, where nothing may show it."""
@@ -75,7 +71,7 @@ class Deployment:
         told = {
             "HOME": str(self.home),
             "LAKE_URI": self.lake,
-            "MLFLOW_TRACKING_URI": f"azureml://{self.arm.address.removeprefix('https://')}/mlflow/v1.0{WORKSPACE}",
+            "MLFLOW_TRACKING_URI": tracking_uri(self.arm),
             "MLFLOW_UI": f"https://ml.azure.com/experiments?wsid={WORKSPACE}",
             "ONLINE_STORE_URI": self.redis.uri,
             "ONLINE_STORE_PASSWORD": self.redis.password,
@@ -83,7 +79,7 @@ class Deployment:
             "DATABRICKS_VOLUME": self.spark.volume,
             "DATABRICKS_COMPUTE": str(self.home / "cluster.yaml"),
             "AZUREML_WORKSPACE": WORKSPACE,
-            "AZUREML_COMPUTE": "cpu-cluster",
+            "AZUREML_COMPUTE": COMPUTE,
             "AZUREML_DATASTORE": "lake",
             "AZUREML_TRAINING_ENVIRONMENT": f"azureml:{TRAINING}:1",
             "AZUREML_SCORING_ENVIRONMENT": f"azureml:{SCORING}:1",
@@ -128,23 +124,6 @@ def deployment(folder: Path) -> Iterator[Deployment]:
 def entered(cloud: Deployment) -> Iterator[None]:
     """This process, and those that it starts, are the platform's; no other cloud and no other credential is there."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in [each for each in os.environ if each.startswith(FOREIGN) and each != SPECS]:
-            patch.delenv(name)
-        for name, value in cloud.environment().items():
-            patch.setenv(name, value)
+        become(patch, cloud.environment())
         enter(cloud.arm, patch)
         yield
-
-
-def register_images() -> None:
-    """The environments whose images hold training and scoring, as the deployment's workflow registers them."""
-    from azure.ai.ml.entities import Environment
-
-    from ml_platform.gateways.workspace import workspace_client
-
-    routes = {"liveness": "/health/live", "readiness": "/health/ready", "scoring": "/score"}
-    config = {f"{each}_route": {"port": 5001, "path": path} for each, path in routes.items()}
-    environments = workspace_client(WORKSPACE).environments
-    for name, inference in ((TRAINING, None), (SCORING, config)):
-        image = f"crloopback.azurecr.io/{name}:1"
-        environments.create_or_update(Environment(name=name, version="1", image=image, inference_config=inference))

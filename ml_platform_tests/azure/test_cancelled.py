@@ -10,16 +10,16 @@ import yaml
 from ml_platform.gateways.jobs.azureml_job import state_of
 from ml_platform.gateways.workspace import workspace_client
 from ml_platform.settings import PROJECT_ROOT
-from ml_platform_tests.azure.deployment import Deployment, deployment, entered, register_images
+from ml_platform_tests.azure.deployment import Deployment, deployment, entered
 from ml_platform_tests.azure.web_server import WebServer, web_server
 from ml_platform_tests.live.deployment import eventually
-from ml_platform_tests.loopback_cloud import WORKSPACE
+from ml_platform_tests.loopback_cloud import SCORING, TRAINING, WORKSPACE, make_environments
 
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     with deployment(tmp_path_factory.mktemp("cancelled") / "cloud") as started, entered(started):
-        register_images()
+        make_environments(TRAINING, SCORING)
         instance = yaml.safe_load((PROJECT_ROOT / "deployments" / "azure" / "dagster.yaml").read_text())
         # Launched at once: there is no daemon.
         instance["run_coordinator"] = {"module": "dagster._core.run_coordinator", "class": "DefaultRunCoordinator"}

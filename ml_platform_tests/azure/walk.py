@@ -13,7 +13,7 @@ from ml_platform.gateways.endpoints import EndpointState
 from ml_platform.gateways.lake import files_at
 from ml_platform.replay.running import Made
 from ml_platform.upstream import SNAPSHOTS, correct, land_missing
-from ml_platform_tests.azure.deployment import Deployment, entered, register_images
+from ml_platform_tests.azure.deployment import Deployment, entered
 from ml_platform_tests.azure.failing_once import fail_each_once
 from ml_platform_tests.azure.line import kept_in_the_cloud
 from ml_platform_tests.azure.watched import command_lines
@@ -22,6 +22,7 @@ from ml_platform_tests.e2e.broken_files import TURNED, good
 from ml_platform_tests.e2e.kept_line import TABLES, KeptLine, days
 from ml_platform_tests.e2e.line import COMPUTED, DAILY, MODEL, MONITORING, PRODUCT, REPLAYED, TRAINED_UNTIL
 from ml_platform_tests.emulators.process import Emulator
+from ml_platform_tests.loopback_cloud import SCORING, TRAINING, make_environments
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ class Walk:
                 getattr(self, flow)()
 
     def images(self) -> None:
-        register_images()
+        make_environments(TRAINING, SCORING)
 
     def landing(self) -> None:
         self._land(KNOWN)

@@ -14,13 +14,13 @@ from ml_platform.gateways.jobs import AzureMLJobs
 from ml_platform_tests.contract.killed_line import executed, job_of
 from ml_platform_tests.contract.place import PROGRAMS, Place
 from ml_platform_tests.contract.programs import Asked, PlacedProgram
-from ml_platform_tests.loopback_cloud import COMPUTE, ENVIRONMENT, WORKSPACE, Loopback
+from ml_platform_tests.loopback_cloud import COMPUTE, TRAINING, WORKSPACE, Loopback
 
 FAR_PROGRAMS = "lake_programs"
 
 
 def jobs_in(lake: str, tracking_uri: str) -> AzureMLJobs:
-    return AzureMLJobs(WORKSPACE, lake, tracking_uri, COMPUTE, ENVIRONMENT, poll_seconds=0.2)
+    return AzureMLJobs(WORKSPACE, lake, tracking_uri, COMPUTE, f"{TRAINING}:1", poll_seconds=0.2)
 
 
 def place_in(cloud: Loopback, **changes: Any) -> Place:

@@ -1,6 +1,5 @@
 """A loopback cloud for the tests of the gateways: an emulated Resource Manager and a storage account."""
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -9,15 +8,12 @@ from typing import Any
 
 import httpx
 
+from ml_platform.gateways.workspace import workspace_client
 from ml_platform_tests.emulators.azurite import Azurite, azurite
 from ml_platform_tests.emulators.process import Cloud, Emulator, sdk_environment, started
+from ml_platform_tests.loopback_cloud import SCORING, WORKSPACE
 
-WORKSPACE = (
-    "/subscriptions/11111111-2222-3333-4444-555555555555/resourceGroups/rg-loopback/providers/"
-    "Microsoft.MachineLearningServices/workspaces/ws-loopback"
-)
-SPECS = "ML_PLATFORM_SPECS"
-SCORING_ENVIRONMENT = "scoring:1"
+SCORING_ENVIRONMENT = f"{SCORING}:1"
 MODELS_VERSION = "2023-08-01-preview"
 
 
@@ -40,22 +36,7 @@ class Loopback:
 
     def client(self) -> Any:
         """An MLClient of the workspace."""
-        from azure.ai.ml import MLClient
-        from azure.identity import DefaultAzureCredential
-
-        parts = WORKSPACE.split("/")
-        return MLClient(DefaultAzureCredential(), parts[2], parts[4], parts[8])
-
-    def register_environment(self) -> None:
-        """The environment of endpoints: an image, and the routes of what is in it."""
-        from azure.ai.ml.entities import Environment
-
-        name, version = SCORING_ENVIRONMENT.split(":")
-        routes = {"liveness": "/health/live", "readiness": "/health/ready", "scoring": "/score"}
-        config = {f"{each}_route": {"port": 5001, "path": path} for each, path in routes.items()}
-        self.client().environments.create_or_update(
-            Environment(name=name, version=version, image="registry.example/scoring:1", inference_config=config)
-        )
+        return workspace_client(WORKSPACE)
 
     def register_model(self, name: str, version: str, serving: Path) -> None:
         """A model version as MLflow lays it out, its files in the lake."""
@@ -91,25 +72,10 @@ class Loopback:
 
 @contextmanager
 def running_cloud(folder: Path) -> Iterator[Loopback]:
-    """Start a cloud; `environ` lets this process be in it."""
+    """Start a cloud; `entering.environ` lets this process be in it."""
     cloud = Cloud(folder)
     with azurite(cloud) as account:
         lake = account.lake("lake")
         # The emulator brings models to where a deployment mounts them, as the service does: with the account's key.
-        own = {**account.key_environment(), **({SPECS: os.environ[SPECS]} if SPECS in os.environ else {})}
-        with started(cloud, "arm", environment=own) as arm:
+        with started(cloud, "arm", environment=account.key_environment()) as arm:
             yield Loopback(arm, account, lake, {**account.environment(), **sdk_environment(arm)})
-
-
-@contextmanager
-def environ(variables: Mapping[str, str]) -> Iterator[None]:
-    """Let this process and those that it starts have the variables, and no other credential of Azure."""
-    before = dict(os.environ)
-    for name in [each for each in os.environ if each.startswith("AZURE_")]:
-        del os.environ[name]
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)

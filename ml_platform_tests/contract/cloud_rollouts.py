@@ -8,8 +8,9 @@ from ml_platform.core.product_endpoint import RolloutSpec, WatchSpec
 from ml_platform.gateways.endpoints import Endpoints
 from ml_platform.gateways.endpoints.azureml import AzureEndpoints
 from ml_platform.gateways.endpoints.azureml_deployment import Hosting
-from ml_platform_tests.contract.cloud import SCORING_ENVIRONMENT, WORKSPACE, Loopback
+from ml_platform_tests.contract.cloud import SCORING_ENVIRONMENT, Loopback
 from ml_platform_tests.contract.cloud_world import lines_of
+from ml_platform_tests.loopback_cloud import WORKSPACE
 
 LAKE_VARIABLE = "LOOPBACK_LAKE"
 """By which another process of the test finds the lake of a cloud that it is in."""

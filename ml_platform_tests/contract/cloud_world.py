@@ -10,8 +10,9 @@ from ml_platform.gateways.endpoints import Deployment, EndpointDeclaration, Scor
 from ml_platform.gateways.endpoints.azureml import AzureEndpoints
 from ml_platform.gateways.endpoints.azureml_deployment import Hosting
 from ml_platform.scoring.container_contract import INFERENCE_LOG
-from ml_platform_tests.contract.cloud import SCORING_ENVIRONMENT, WORKSPACE, Loopback
+from ml_platform_tests.contract.cloud import SCORING_ENVIRONMENT, Loopback
 from ml_platform_tests.contract.local_world import BIASES, NAME
+from ml_platform_tests.loopback_cloud import WORKSPACE
 from ml_platform_tests.serving_directories import write_serving_directory
 
 

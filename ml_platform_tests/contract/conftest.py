@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 
 from ml_platform_tests.contract.cloud import Loopback as HostingCloud
-from ml_platform_tests.contract.cloud import environ, running_cloud
+from ml_platform_tests.contract.cloud import running_cloud
 from ml_platform_tests.contract.local_world import NAME, World
 from ml_platform_tests.emulators.databricks.started import Databricks, databricks
+from ml_platform_tests.emulators.entering import add, environ
 from ml_platform_tests.emulators.fixtures import arm, arm_process, client
 from ml_platform_tests.emulators.process import Cloud
-from ml_platform_tests.loopback_cloud import Loopback, loopback, reached
+from ml_platform_tests.loopback_cloud import SCORING, Loopback, loopback, make_environments, reached
 
 __all__ = ["arm", "arm_process", "client"]
 
@@ -34,8 +35,7 @@ def workspace(databricks_of_the_module: Databricks, monkeypatch: pytest.MonkeyPa
     """A Databricks workspace that the SDKs of the test reach."""
     # Ten seconds for messages that come late from a run that ended: in the emulator they do not.
     monkeypatch.setattr("dagster._core.pipes.utils.WAIT_FOR_LOGS_AFTER_EXECUTION_INTERVAL", 1)
-    for name, value in databricks_of_the_module.environment().items():
-        monkeypatch.setenv(name, value)
+    add(monkeypatch, databricks_of_the_module.environment())
     return databricks_of_the_module
 
 
@@ -69,7 +69,7 @@ def cloud(cloud_of_the_module: Loopback) -> Iterator[Loopback]:
 def shared_hosting_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostingCloud]:
     with running_cloud(tmp_path_factory.mktemp("cloud")) as cloud:
         with environ(cloud.environment):
-            cloud.register_environment()
+            make_environments(SCORING)
         yield cloud
 
 

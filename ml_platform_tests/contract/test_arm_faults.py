@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from ml_platform_tests.contract.arm_calls import PLACE, ask
-from ml_platform_tests.emulators.fixtures import enter
+from ml_platform_tests.emulators.entering import enter
 from ml_platform_tests.emulators.process import Cloud, Emulator, started
 
 if TYPE_CHECKING:

@@ -12,10 +12,11 @@ from ml_platform.errors import DeploymentRefused, EndpointError
 from ml_platform.gateways.endpoints import Autoscale, EndpointDeclaration
 from ml_platform.gateways.endpoints.azureml_autoscale import AutoscaleSettings
 from ml_platform.gateways.endpoints.azureml_deployment import Hosting
-from ml_platform_tests.contract.cloud import SCORING_ENVIRONMENT, WORKSPACE, Loopback
+from ml_platform_tests.contract.cloud import SCORING_ENVIRONMENT, Loopback
 from ml_platform_tests.contract.cloud_world import CloudWorld, changes_of, cloud_world
 from ml_platform_tests.contract.golden import assert_calls
 from ml_platform_tests.contract.local_world import NAME, eventually
+from ml_platform_tests.loopback_cloud import WORKSPACE
 from ml_platform_tests.serving_directories import RECORD
 
 pytestmark = pytest.mark.cloud

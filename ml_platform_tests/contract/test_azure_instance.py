@@ -11,7 +11,8 @@ import yaml
 
 from ml_platform.gateways.lake import Lake
 from ml_platform.settings import PROJECT_ROOT
-from ml_platform_tests.emulators.lakes import Storage, alone
+from ml_platform_tests.emulators.entering import add, alone
+from ml_platform_tests.emulators.lakes import Storage
 from ml_platform_tests.emulators.postgres import postgres
 from ml_platform_tests.emulators.public_names import public_names
 
@@ -47,8 +48,7 @@ def azure_instance(storage: Storage, home: Path) -> Iterator[dict[str, str]]:
 @pytest.fixture
 def logs(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> Lake:
     """The container for what runs print."""
-    for name, value in storage.environment("key").items():
-        monkeypatch.setenv(name, value)
+    add(monkeypatch, storage.environment("key"))
     return Lake(storage.lake("logs"))
 
 

@@ -21,11 +21,12 @@ from ml_platform.gateways.endpoints.azureml_deployment import Hosting
 from ml_platform.gateways.lake import Lake
 from ml_platform.gateways.monitors import AzureMonitors, Reference, Watch
 from ml_platform.scoring.container_contract import INFERENCE_LOG
-from ml_platform_tests.contract.cloud import SCORING_ENVIRONMENT, WORKSPACE, Loopback
+from ml_platform_tests.contract.cloud import SCORING_ENVIRONMENT, Loopback
 from ml_platform_tests.contract.cloud_world import CloudWorld, cloud_world
 from ml_platform_tests.contract.golden import assert_calls
 from ml_platform_tests.contract.local_world import NAME
-from ml_platform_tests.emulators.fixtures import enter
+from ml_platform_tests.emulators.entering import enter
+from ml_platform_tests.loopback_cloud import WORKSPACE, tracking_uri
 from ml_platform_tests.serving_directories import CARRIERS, RECORD
 
 pytestmark = pytest.mark.cloud
@@ -96,8 +97,7 @@ def learnt(rows: int = 2000) -> "np.ndarray[Any, Any]":
 @pytest.fixture
 def monitored(tmp_path: Path, hosting_cloud: Loopback, monkeypatch: pytest.MonkeyPatch) -> Iterator[Monitored]:
     enter(hosting_cloud.arm, monkeypatch)
-    host = hosting_cloud.arm.address.removeprefix("https://")
-    tracking = f"azureml://{host}/mlflow/v1.0{WORKSPACE}"
+    tracking = tracking_uri(hosting_cloud.arm)
     with cloud_world(tmp_path, hosting_cloud) as world:
         _write_features(hosting_cloud.lake)
         yield Monitored(world, AzureMonitors(HOSTING, Lake(hosting_cloud.lake), "lake", tracking))

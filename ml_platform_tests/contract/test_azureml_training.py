@@ -25,6 +25,7 @@ from ml_platform.training.contract import (
 from ml_platform.training.mlflow_store import mlflow_client
 from ml_platform_tests.azure.failing_once import fail_each_once
 from ml_platform_tests.contract.azureml_line import jobs_in
+from ml_platform_tests.emulators.entering import add
 from ml_platform_tests.emulators.faults import PASSING
 from ml_platform_tests.loopback_cloud import WORKSPACE, Loopback
 from ml_platform_tests.training.conftest import ROLES, features, make_request
@@ -39,8 +40,7 @@ def table(cloud_of_the_module: Loopback) -> str:
     """Five weeks of features in the lake."""
     cloud = cloud_of_the_module
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in cloud.storage.key_environment().items():
-            patch.setenv(name, value)
+        add(patch, cloud.storage.key_environment())
         uri = f"{cloud.lake}/features/flight_delays"
         rows = pa.Table.from_pandas(features().drop(columns="departure_delay"), preserve_index=False)
         write_deltalake(uri, rows, partition_by=["day"])

@@ -6,8 +6,8 @@ import pytest
 
 from ml_platform.scoring.blobs import BlobFolder
 from ml_platform.scoring.folders import Unreachable
-from ml_platform_tests.contract.cloud import environ
 from ml_platform_tests.contract.lakes import BlobLake, blob_lake
+from ml_platform_tests.emulators.entering import environ
 
 
 @pytest.fixture(scope="module")

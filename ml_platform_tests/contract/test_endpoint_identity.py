@@ -14,10 +14,12 @@ from ml_platform.errors import DeploymentRefused, EndpointError, SettingsError
 from ml_platform.gateways.endpoints import AzureEndpoints, EndpointDeclaration, Hosting
 from ml_platform.scoring.headers import CLOCK_HEADER
 from ml_platform.settings import Settings
-from ml_platform_tests.contract.cloud import SCORING_ENVIRONMENT, WORKSPACE, Loopback, environ
+from ml_platform_tests.contract.cloud import SCORING_ENVIRONMENT, Loopback
 from ml_platform_tests.contract.cloud_world import CloudWorld, cloud_world
 from ml_platform_tests.contract.local_world import NAME, eventually
 from ml_platform_tests.emulators.arm.endpoint_identity import client_id_of
+from ml_platform_tests.emulators.entering import environ
+from ml_platform_tests.loopback_cloud import WORKSPACE
 from ml_platform_tests.online_stores import AS_OF, PASSWORD, REQUEST, declared_online, fill, managed_redis, redis_server
 
 pytestmark = pytest.mark.cloud

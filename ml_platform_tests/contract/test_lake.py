@@ -15,7 +15,8 @@ from dbx_jobs.object_store import delta_options
 from ml_platform import upstream
 from ml_platform.errors import LakeError
 from ml_platform.gateways.lake import Lake
-from ml_platform_tests.emulators.lakes import CREDENTIALS, Storage, alone
+from ml_platform_tests.emulators.entering import become
+from ml_platform_tests.emulators.lakes import CREDENTIALS, Storage
 
 NEW_YORK = "America/New_York"
 
@@ -26,10 +27,7 @@ Reach = Callable[[str], Lake]
 @pytest.fixture
 def reach(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reach]:
     def reached(credential: str) -> Lake:
-        for name in set(os.environ) - set(alone({})):
-            monkeypatch.delenv(name)
-        for name, value in storage.environment(credential).items():
-            monkeypatch.setenv(name, value)
+        become(monkeypatch, storage.environment(credential))
         return Lake(storage.lake(f"lake-{uuid4().hex}"))
 
     yield reached

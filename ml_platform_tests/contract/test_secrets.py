@@ -16,6 +16,7 @@ from dbx_jobs.online_contract import PASSWORD_VARIABLE
 from ml_platform.gateways.lake import Lake
 from ml_platform.settings import PROJECT_ROOT
 from ml_platform_tests.contract.test_azure_instance import azure_instance
+from ml_platform_tests.emulators.entering import add
 from ml_platform_tests.emulators.lakes import CREDENTIALS, Storage
 from ml_platform_tests.online_stores import PASSWORD, managed_redis
 
@@ -53,8 +54,7 @@ def test_a_run_that_tells_all_it_can_tells_no_secret(
         commands = _run(environment, written)
         (written / "commands").write_text("\n".join(commands))
         (written / "database").write_text(_database(environment))
-        for name, value in storage.environment("key").items():
-            monkeypatch.setenv(name, value)
+        add(monkeypatch, storage.environment("key"))
         kept, printed = (_copied(Lake(uri), written / name) for name, uri in _lakes(lake).items())
     told = (written / "output").read_text(), (written / "database").read_text()
     assert all("as it should" in each and lake in each for each in told), "it told nothing"

@@ -20,9 +20,9 @@ from ml_platform.scoring.blobs import BlobFolder
 from ml_platform.scoring.folders import Unreachable
 from ml_platform.settings import Settings
 from ml_platform_tests.emulators.databricks.started import Databricks
-from ml_platform_tests.emulators.fixtures import enter
+from ml_platform_tests.emulators.entering import add, become, enter
 from ml_platform_tests.emulators.identity import WORKLOAD
-from ml_platform_tests.emulators.lakes import Storage, alone, workload_environment
+from ml_platform_tests.emulators.lakes import Storage, workload_environment
 from ml_platform_tests.emulators.process import Cloud, Emulator
 from ml_platform_tests.emulators.public_names import public_names
 from ml_platform_tests.loopback_cloud import WORKSPACE
@@ -33,14 +33,6 @@ UNTRUSTED: list[dict[str, Any]] = [
     {"audience": "api://elsewhere"},
     {"seconds": -60},
 ]
-
-
-def become(patch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
-    """This process is in a pod with these variables, and has no other credential."""
-    for name in set(os.environ) - set(alone({})):
-        patch.delenv(name)
-    for name, value in variables.items():
-        patch.setenv(name, value)
 
 
 @pytest.fixture
@@ -87,8 +79,7 @@ def pod_of_arm(arm_process: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterat
     """A pod that reaches the workspace."""
     become(monkeypatch, workload_environment(arm_process.cloud, arm_process.address))
     with public_names({ENTRA: int(arm_process.address.rpartition(":")[2])}) as names:
-        for name, value in names.items():
-            monkeypatch.setenv(name, value)
+        add(monkeypatch, names)
         enter(arm_process, monkeypatch)
         for name in ("IDENTITY_ENDPOINT", "IDENTITY_HEADER"):
             monkeypatch.delenv(name)

@@ -11,7 +11,7 @@ from typing import Any
 import jsonschema
 
 from ml_platform.settings import PROJECT_ROOT
-from ml_platform_tests.doctor.looked import credentials
+from ml_platform_tests.emulators.entering import foreign
 
 SCHEMA = {
     "type": "object",
@@ -83,7 +83,7 @@ class Told:
 
 def doctor(variables: Mapping[str, str], *arguments: str) -> Told:
     """Run it with these variables beside this process's, less what the libraries would take for credentials."""
-    kept = {name: value for name, value in os.environ.items() if name not in credentials()}
+    kept = {name: value for name, value in os.environ.items() if name not in foreign()}
     command = [sys.executable, "-m", "ml_platform.cli", "doctor", *arguments]
     done = subprocess.run(
         command, env={**kept, **variables}, cwd=PROJECT_ROOT, capture_output=True, text=True, timeout=240

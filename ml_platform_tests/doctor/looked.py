@@ -1,6 +1,5 @@
 """What tests of single checks share: one check of a deployment, by its name."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +11,7 @@ from ml_platform.doctor.chosen import chosen_checks
 from ml_platform.doctor.command import HASTE
 from ml_platform.doctor.running import examine
 from ml_platform.settings import Settings
+from ml_platform_tests.emulators.entering import add
 
 SECONDS = 60.0
 
@@ -43,22 +43,5 @@ def environment(variables: dict[str, str], without: tuple[str, ...] = ()) -> Ite
     with pytest.MonkeyPatch.context() as patch:
         for name in without:
             patch.delenv(name, raising=False)
-        for name, value in {**HASTE, **variables}.items():
-            patch.setenv(name, value)
+        add(patch, {**HASTE, **variables})
         yield
-
-
-def credentials() -> tuple[str, ...]:
-    """Names of variables of this process that the libraries would take for credentials."""
-    starts = (
-        "AZURE_",
-        "IDENTITY_",
-        "MSI_",
-        "ARM_",
-        "AZUREML_",
-        "DATABRICKS_",
-        "MLFLOW_",
-        "ML_PLATFORM_",
-        "DAGSTER_HOME",
-    )
-    return tuple(name for name in os.environ if name.startswith(starts) and name != "ML_PLATFORM_SPECS")

@@ -1,6 +1,5 @@
 """A loopback cloud in which a doctor finds everything: workspace, environments, lake, identity."""
 
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -10,15 +9,12 @@ from typing import Any
 import pytest
 
 from ml_platform.settings import Settings
-from ml_platform_tests.doctor.looked import credentials, environment
+from ml_platform_tests.doctor.looked import environment
 from ml_platform_tests.emulators.azurite import Azurite, azurite
 from ml_platform_tests.emulators.databricks.started import Databricks, databricks
-from ml_platform_tests.emulators.process import CLOUD_NAME, Cloud, Emulator, sdk_environment, started
-
-SUBSCRIPTION = "/subscriptions/11111111-2222-3333-4444-555555555555"
-WORKSPACE = (
-    f"{SUBSCRIPTION}/resourceGroups/rg-loopback/providers/Microsoft.MachineLearningServices/workspaces/ws-loopback"
-)
+from ml_platform_tests.emulators.entering import foreign, forget
+from ml_platform_tests.emulators.process import Cloud, Emulator, sdk_environment, started
+from ml_platform_tests.loopback_cloud import COMPUTE, SCORING, TRAINING, WORKSPACE, make_environments, tracking_uri
 
 
 @dataclass(frozen=True)
@@ -60,24 +56,19 @@ def loopback(folder: Path) -> Iterator[Loopback]:
         arm = stack.enter_context(started(cloud, "arm", environment=storage.environment()))
         spark = stack.enter_context(databricks(cloud))
         settings = _settings(folder / "home", lake, arm, spark)
-        stack.enter_context(environment({}, credentials()))
+        stack.enter_context(environment({}, foreign()))
         made = Loopback(arm, storage, spark, settings)
         stack.enter_context(reached(made))
-        for name in ("training", "scoring"):
-            _make_environment(f"ml-platform-{name}")
+        make_environments(TRAINING, SCORING)
         yield made
 
 
 @contextmanager
 def reached(cloud: Loopback, variables: Mapping[str, str] = {}, without: tuple[str, ...] = ()) -> Iterator[None]:  # noqa: B006
     """This process reaches the cloud, with `variables` beside its own or `without` some."""
-    from azure.ai.ml import _azure_environments
-
-    _azure_environments._environments.pop(CLOUD_NAME, None)  # it remembers the address of an earlier cloud
     told = {name: value for name, value in {**cloud.variables, **variables}.items() if name not in without}
     with environment(told, without), pytest.MonkeyPatch.context() as patch:
-        if known := sys.modules.get("azureml.mlflow._common._cloud.cloud"):  # it too, from when it is imported
-            patch.setattr(known, "KNOWN_CLOUDS", known.get_known_clouds())
+        forget(patch)
         yield
 
 
@@ -88,20 +79,11 @@ def _settings(home: Path, lake: str, arm: Emulator, spark: Databricks) -> Settin
         databricks_host=spark.emulator.address,
         databricks_volume=spark.volume,
         azureml_workspace=WORKSPACE,
-        azureml_compute="cpu-cluster",
-        azureml_training_environment="azureml:ml-platform-training:1",
-        azureml_scoring_environment="azureml:ml-platform-scoring:1",
+        azureml_compute=COMPUTE,
+        azureml_training_environment=f"azureml:{TRAINING}:1",
+        azureml_scoring_environment=f"azureml:{SCORING}:1",
         azureml_datastore="lake",
         azureml_instance_type="Standard_DS3_v2",
-        mlflow_tracking_uri=f"azureml://{arm.address.removeprefix('https://')}/mlflow/v1.0{WORKSPACE}",
+        mlflow_tracking_uri=tracking_uri(arm),
         code_revision="0123abc",
     )
-
-
-def _make_environment(name: str) -> None:
-    from azure.ai.ml.entities import Environment
-
-    from ml_platform.gateways.workspace import workspace_client
-
-    image = f"crloopback.azurecr.io/{name}:1"
-    workspace_client(WORKSPACE).environments.create_or_update(Environment(name=name, version="1", image=image))

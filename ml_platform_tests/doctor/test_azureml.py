@@ -13,9 +13,10 @@ from ml_platform.core.product_monitors import AzureMLMonitorSpec, MonitorsSpec
 from ml_platform.gateways.endpoints import Hosting
 from ml_platform.gateways.workspace import workspace_client
 from ml_platform_tests.doctor.looked import assert_failed, changed, look
-from ml_platform_tests.doctor.loopback import SUBSCRIPTION, WORKSPACE, Loopback, reached
+from ml_platform_tests.doctor.loopback import Loopback, reached
 from ml_platform_tests.emulators.arm.capacity import AUTOSCALER, DATA_SCIENTIST
 from ml_platform_tests.emulators.process import Cloud, started
+from ml_platform_tests.loopback_cloud import SUBSCRIPTION, WORKSPACE
 
 pytestmark = pytest.mark.cloud
 

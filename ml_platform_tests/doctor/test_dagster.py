@@ -13,7 +13,8 @@ from dagster_shared.error import SerializableErrorInfo
 
 from ml_platform.processes import identity
 from ml_platform.settings import PROJECT_ROOT, Settings
-from ml_platform_tests.doctor.looked import assert_failed, credentials, environment, look
+from ml_platform_tests.doctor.looked import assert_failed, environment, look
+from ml_platform_tests.emulators.entering import foreign
 from ml_platform_tests.emulators.postgres import Postgres, postgres
 
 STORAGE = """
@@ -32,7 +33,7 @@ telemetry: {{enabled: false}}
 
 @pytest.fixture(autouse=True)
 def no_other_instance() -> Iterator[None]:
-    with environment({}, credentials()):
+    with environment({}, foreign()):
         yield
 
 

@@ -12,7 +12,8 @@ from ml_platform.doctor import machine
 from ml_platform.gateways.registry import initialise
 from ml_platform.settings import Settings
 from ml_platform_tests.doctor.command import doctor
-from ml_platform_tests.doctor.looked import assert_failed, credentials, environment, look
+from ml_platform_tests.doctor.looked import assert_failed, environment, look
+from ml_platform_tests.emulators.entering import foreign
 
 CHECKS = [
     "products",
@@ -36,7 +37,7 @@ CHECKS = [
 
 @pytest.fixture(autouse=True)
 def laptop() -> object:
-    with environment({}, credentials()):
+    with environment({}, foreign()):
         yield
 
 

@@ -9,7 +9,8 @@ from redis import Redis
 from dbx_jobs.online_contract import PASSWORD_VARIABLE
 from ml_platform.doctor.check import Result
 from ml_platform.settings import Settings
-from ml_platform_tests.doctor.looked import assert_failed, credentials, environment, look
+from ml_platform_tests.doctor.looked import assert_failed, environment, look
+from ml_platform_tests.emulators.entering import foreign
 from ml_platform_tests.emulators.process import Cloud
 from ml_platform_tests.emulators.redis_tls import TlsRedis, redis_with_tls
 
@@ -24,7 +25,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsRedis]:
 
 @pytest.fixture
 def redis(started: TlsRedis) -> Iterator[TlsRedis]:
-    with environment({"SSL_CERT_FILE": str(started.ca)}, credentials()):
+    with environment({"SSL_CERT_FILE": str(started.ca)}, foreign()):
         yield started
 
 

@@ -1,13 +1,13 @@
 """Fixtures: an emulated Azure ML workspace a module, reached by this process's SDKs, clean at the end of each test."""
 
-import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 
 from ml_platform_tests.emulators.arm.state import Workspace
-from ml_platform_tests.emulators.process import Cloud, Emulator, sdk_environment, started
+from ml_platform_tests.emulators.entering import enter
+from ml_platform_tests.emulators.process import Cloud, Emulator, started
 
 if TYPE_CHECKING:
     from azure.ai.ml import MLClient
@@ -38,12 +38,3 @@ def client(arm: Emulator) -> "MLClient":
 
     place = Workspace()
     return MLClient(DefaultAzureCredential(), place.subscription, place.group, place.name)
-
-
-def enter(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the SDKs of this process reach an emulator, whichever they reached before."""
-    for name, value in sdk_environment(emulator).items():
-        monkeypatch.setenv(name, value)
-    cloud = sys.modules.get("azureml.mlflow._common._cloud.cloud")
-    if cloud:  # it reads the metadata once, when it is imported
-        monkeypatch.setattr(cloud, "KNOWN_CLOUDS", cloud.get_known_clouds())

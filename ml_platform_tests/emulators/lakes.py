@@ -1,7 +1,6 @@
 """Lakes on a loopback storage account, and the environments by which each kind of credential reaches them."""
 
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -30,7 +29,7 @@ class Storage:
         return [self.azurite.key, self.front.cloud.secret]
 
     def environment(self, credential: str) -> dict[str, str]:
-        """The variables for one kind of credential of CREDENTIALS; see `alone`."""
+        """The variables for one kind of credential of CREDENTIALS; see `entering`."""
         account = self.azurite
         secure, plain = self.front.addresses
         chosen = {
@@ -58,12 +57,6 @@ def workload_environment(cloud: Cloud, authority: str, **claims: Any) -> dict[st
         "AZURE_CLIENT_ID": PRINCIPAL,
         "AZURE_FEDERATED_TOKEN_FILE": str(token),
     }
-
-
-def alone(variables: Mapping[str, str]) -> dict[str, str]:
-    """The environment of this process with these variables as the only ones of Azure."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AZURE_", "IDENTITY_"))}
-    return kept | dict(variables)
 
 
 @contextmanager

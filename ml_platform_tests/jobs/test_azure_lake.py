@@ -18,7 +18,8 @@ from dbx_jobs.delta import read_table, table_version, write_partitions
 from dbx_jobs.jobs.build_features import build_features
 from dbx_jobs.jobs.ingest import ingest
 from dbx_jobs.object_store import delta_options
-from ml_platform_tests.emulators.lakes import Storage, alone
+from ml_platform_tests.emulators.entering import alone, become
+from ml_platform_tests.emulators.lakes import Storage
 from ml_platform_tests.jobs import nyc
 from ml_platform_tests.jobs.killed import run_program
 from ml_platform_tests.jobs.landed import Lake, flights, real_day
@@ -35,10 +36,7 @@ DEADLINE = 120
 @pytest.fixture
 def stored(storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StoredLake]:
     """An empty container and, in the environment, the key of its account."""
-    for name in set(os.environ) - set(alone({})):
-        monkeypatch.delenv(name)
-    for name, value in storage.environment("key").items():
-        monkeypatch.setenv(name, value)
+    become(monkeypatch, storage.environment("key"))
     yield StoredLake(tmp_path / "stored", storage.lake(f"jobs-{uuid4().hex}"))
     storage.front.clear_faults()
 
