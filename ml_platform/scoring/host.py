@@ -136,6 +136,7 @@ class Host:
 
     def _write(self, path: Path, state: msgspec.Struct) -> None:
         if not self.orphaned:
+            # Made each time: a host that takes over removes what the workers before it have told.
             path.parent.mkdir(exist_ok=True)
             write_state(path, state)
 
