@@ -78,7 +78,10 @@ async def _look_after(host: Host, master: int, listener: socket.socket, containe
     if os.getppid() != master:
         logger.error("the process that keeps the workers has died")
         if not contained:
-            await _answer_on(host, master, listener)
+            try:
+                await _answer_on(host, master, listener)
+            except (OSError, ValueError) as error:
+                logger.error("no other can be waited for: %s", error)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
