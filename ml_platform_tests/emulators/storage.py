@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 import httpx
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
 
 from ml_platform_tests.emulators.faults import Faults
@@ -33,9 +33,10 @@ def build(azurite: str, told: Listening) -> Starlette:
     async def forward(request: Request) -> Response:
         path = request.scope["raw_path"] + (b"?" + request.scope["query_string"] if request.url.query else b"")
         target = client.base_url.copy_with(raw_path=path)
-        asked = client.build_request(request.method, target, headers=request.headers.raw, content=await request.body())
-        answer = await client.send(asked, stream=True)
-        response = StreamingResponse(answer.aiter_raw(), answer.status_code)
+        # Read to its end: an answer that its caller leaves half read would keep its connection to Azurite.
+        content = await request.body()
+        async with client.stream(request.method, target, headers=request.headers.raw, content=content) as answer:
+            response = Response(b"".join([part async for part in answer.aiter_raw()]), answer.status_code)
         response.raw_headers = [(n.lower(), v) for n, v in answer.headers.raw if n.lower() not in PER_CONNECTION]
         return response
 
