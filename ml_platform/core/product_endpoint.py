@@ -11,7 +11,7 @@ class WatchSpec(Spec):
     """A stage of a roll-out: how much of the requests the new deployment gets, and for how long that is watched."""
 
     percent: int = Field(ge=1, le=50, description="Of the requests.")
-    seconds: float = Field(ge=0, le=86_400, description="For which the stage is watched.")
+    seconds: float = Field(ge=0, le=86_400, description="For which the stage is watched; 0 leaves it out.")
 
 
 class RolloutSpec(Spec):

@@ -62,7 +62,8 @@ class ScoringApp:
         self._host, self._others = host, others
         self.paths = {SCORE, *(route.path for route in others.routes if isinstance(route, Route))}
         self._bodies, self._together, self._mirror = Bodies(), Together(), Mirror(host.measures)
-        self._taskless = 0
+        # Requests that are not answered yet, of which those that wait for their bodies are nobody's work.
+        self._at_once = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI interface: every answer carries the request's ids, failures too."""
@@ -70,19 +71,23 @@ class ScoringApp:
             await self._others(scope, receive, send)
             return
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        ids: Headers = []
         try:
             ids = request_ids(headers)
-            if scope["path"] == SCORE:
-                await self._send(send, await self._score(scope, headers, ids, receive))
-                return
-        except Exception as error:
-            await self._send(send, _failed(error, ids))
+        except Refusal as error:
+            await self._send(send, _failed(error, []))
             return
+        if scope["path"] != SCORE:
+            await self._others(scope, receive, sender_with(send, ids))
+            return
+        self._at_once += 1
+        try:
+            answer = await self._score(scope, headers, ids, receive)
+        except Exception as error:
+            answer = _failed(error, ids)
+        try:
+            await self._send(send, answer)
         finally:
-            # Those that came with it are counted before uvicorn takes note of its end.
-            self._host.underway.discard(asyncio.current_task())
-        await self._others(scope, receive, sender_with(send, ids))
+            self._at_once -= 1
 
     def answer_whole(self, whole: Whole, reply: Reply) -> bool:
         """Have a request whose body is there answered by `reply` without a task, which takes as long as the model.
@@ -93,7 +98,7 @@ class ScoringApp:
             return False
         headers = dict(whole.headers)
         ids: Headers = []
-        self._taskless += 1
+        self._at_once += 1
         try:
             ids = request_ids(headers)
             asked = self._asked(headers, ids, self._admit(headers), whole.body)
@@ -111,7 +116,7 @@ class ScoringApp:
         self._reply(reply, answer)
 
     def _reply(self, reply: Reply, answer: Answer) -> None:
-        self._taskless -= 1
+        self._at_once -= 1
         self._host.measures.answered(answer.status)
         reply(answer)
 
@@ -134,7 +139,7 @@ class ScoringApp:
         if not self._host.keys.opens(headers.get(b"authorization", b"")):
             raise Refusal(401, "the key is missing or wrong", {"www-authenticate": "Bearer"})
         _require_json(headers)
-        if len(self._host.underway) + self._taskless - self._bodies.coming > self._host.most_at_once:
+        if self._at_once - self._bodies.coming > self._host.most_at_once:
             raise Refusal(429, "too many requests at once; come back later", {"retry-after": "1"})
         return _request_time(headers, self._host.replay_clock)
 

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import os
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -36,9 +35,9 @@ class Host:
     """One worker of an endpoint: its directory, what it serves now, its keys, its inference log and what it counts.
 
     `routes` is replaced as a whole, on the event loop: a request takes its deployment once and ends with the model that
-    it began with. `online` says whether one of them completes what it is asked. `underway` are the tasks of requests
-    that have not been answered. As `shadow` it is asked what another deployment answers: that is counted, not logged.
-    Once `orphaned`, it follows the declaration and tells nobody what it observed and counted.
+    it began with. `online` says whether one of them completes what it is asked. As `shadow` it is asked what another
+    deployment answers: that is counted, not logged. Once `orphaned`, it follows the declaration and tells nobody what
+    it observed and counted.
     """
 
     def __init__(self, directory: Path, keys: Opener | None = None, log: InferenceLog | None = None) -> None:
@@ -48,7 +47,6 @@ class Host:
         self.most_at_once = 0
         self.most_bytes = 0
         self.reason = "no model has been loaded yet"
-        self.underway: set[Any] = set()
         self.shadow = False
         self.orphaned = False
         self.keys = keys or KeyRing(directory / KEYS_FILE)

@@ -63,7 +63,6 @@ def serve(directory: Path, listener: socket.socket, contained: bool = False) -> 
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
     server = uvicorn.Server(config)
-    host.underway = server.server_state.tasks
     server.run(sockets=[listener])
 
 

@@ -164,6 +164,8 @@ class Rollout:
 
     def _watch(self, name: str, stable: Deployment, new: Deployment, stage: WatchSpec, *, mirrored: bool) -> None:
         """Give the new deployment its share for a while; raises DeploymentRefused as soon as it is out of bounds."""
+        if not stage.seconds:
+            return
         share = {new.name: stage.percent}
         traffic = {stable.name: 100} if mirrored else {stable.name: 100 - stage.percent, **share}
         declared = self._declare([stable, new], traffic, share if mirrored else {}).declared

@@ -58,15 +58,14 @@ def test_requests_that_wait_for_their_bodies_are_none_too_many(endpoint: Path) -
     whole = json.dumps(RECORD).encode()
 
     async def test(app: ASGIApp, host: Host) -> None:
+        host.most_at_once = 2
         slow = [Caller(*parts) for parts in ([], [b"{"]) for _ in range(3)]
         asking = [asyncio.create_task(each.ask(app)) for each in slow]
-        host.underway.update(asking)
         await asyncio.sleep(0)
-        host.most_at_once = 2
         assert await Caller(whole, whole=True).ask(app) == 200
         for each in slow:
             each.go_away()
-        await asyncio.gather(*asking)
+        assert set(await asyncio.gather(*asking)) == {400}
 
     in_process(endpoint, test)
 
@@ -78,7 +77,6 @@ def test_of_requests_that_come_at_once_only_those_beyond_the_declared_number_are
         host.most_at_once = 7
         callers = [Caller(whole, whole=True) for _ in range(10)]
         asking = [asyncio.create_task(each.ask(app)) for each in callers]
-        host.underway.update(asking)
         statuses = await asyncio.gather(*asking)
         assert sorted(statuses) == [200] * 7 + [429] * 3
         away = callers[statuses.index(429)]
