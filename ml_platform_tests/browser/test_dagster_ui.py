@@ -111,6 +111,7 @@ def test_a_person_materialises_one_day(page: Page, line: Line) -> None:
     expect(page.get_by_text("Materialized (39)")).to_be_visible()
 
 
+@pytest.mark.loop
 def test_a_person_backfills_some_days_in_one_run(page: Page, line: Line) -> None:
     before = line.instance.get_runs_count()
     launch(page, f"[{MORE_DAYS[0]}...{MORE_DAYS[-1]}]")

@@ -41,12 +41,13 @@ FAULTS: dict[str, tuple[Callable[[Path, Place], Path], str]] = {
 }
 
 PLACES = ("probe", "shadow", "canary", "recording", "going back", "alias")
+OFTEN = ("shadow", "going back")
 
 THERE = pytest.mark.cloud
 EVERYWHERE = pytest.mark.parametrize("world", ["here", pytest.param("there", marks=THERE)], indirect=True)
 """On this machine and on managed endpoints in the loopback cloud."""
 SELDOM = pytest.mark.loop
-"""What the cloud adds little to is asked there with the tests that take long."""
+"""What adds little to its neighbours is asked with the tests that take long."""
 
 
 @pytest.fixture
@@ -177,10 +178,9 @@ def test_a_first_version_that_cannot_be_loaded_is_an_error(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("world", "place"),
     [
-        *product(["here"], PLACES),
-        pytest.param("there", "shadow", marks=THERE),
-        pytest.param("there", "going back", marks=THERE),
-        *(pytest.param("there", each, marks=SELDOM) for each in PLACES if each not in ("shadow", "going back")),
+        *product(["here"], OFTEN),
+        *(pytest.param("there", each, marks=THERE) for each in OFTEN),
+        *(pytest.param(*case, marks=SELDOM) for case in product(["here", "there"], PLACES) if case[1] not in OFTEN),
     ],
     indirect=["world"],
 )
@@ -273,7 +273,7 @@ def test_a_roll_out_that_somebody_changes_meanwhile_ends_and_leaves_what_they_di
 
 
 @pytest.mark.parametrize("victim", ["worker", "host"])
-@pytest.mark.parametrize("place", ["probe", "shadow", "canary"])
+@pytest.mark.parametrize("place", ["canary", *(pytest.param(each, marks=SELDOM) for each in ("probe", "shadow"))])
 def test_a_roll_out_goes_on_while_a_worker_or_the_host_is_killed(world: World, place: str, victim: str) -> None:
     version = world.champion(-0.9)
     host = psutil.Process(int((world.folder / "endpoints" / NAME / LOCK_FILE).read_text()))

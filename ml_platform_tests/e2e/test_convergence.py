@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pytest
 from mlflow import MlflowClient
 
 from ml_platform.core import keys
@@ -58,6 +59,7 @@ def test_a_corrected_file_changes_exactly_its_day(line: Line, tmp_path: Path) ->
     assert corrected[of_day]["arr_delay"].sum() - rows[~same]["arr_delay"].sum() == 61 - delay_before
 
 
+@pytest.mark.loop
 def test_a_run_that_was_killed_twice_and_run_again_gives_the_tables_of_an_undisturbed_one(
     line: Line, tmp_path: Path
 ) -> None:

@@ -347,6 +347,7 @@ def package_hours(package: pd.DataFrame) -> list[tuple[str, str]]:
     return sorted(zip(package["origin"], hours, strict=True))
 
 
+@pytest.mark.loop
 def test_killed_at_any_point_and_run_again_it_leaves_the_tables_of_an_undisturbed_run(
     sail: SparkSession, tmp_path: Path
 ) -> None:

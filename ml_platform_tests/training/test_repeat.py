@@ -37,6 +37,7 @@ def test_two_processes_make_the_same_model_bit_for_bit(
         assert path.read_bytes() == (second / path.name).read_bytes(), path.name
 
 
+@pytest.mark.loop
 def test_a_training_killed_at_any_moment_leaves_one_version_after_the_next_run(
     request_: TrainingRequest, tmp_path: Path
 ):
