@@ -2,7 +2,9 @@
 
 import json
 import shutil
+import tomllib
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import dagster as dg
 import pytest
 from deltalake import DeltaTable
 from obstore.store import from_url
+from packaging.requirements import Requirement
 
 from dbx_jobs.contract import Expectation, IngestRequest, from_dict, to_dict
 from ml_platform.errors import JobError, SettingsError
@@ -58,7 +61,8 @@ def test_a_program_runs_from_the_wheel_beside_the_versions_that_are_installed_he
     body = workspace.runs()[-1]["body"]
     wheel, *others = body["environments"][0]["spec"]["dependencies"]
     assert wheel == f"{workspace.volume}/wheels/{content_hash(SOURCES)}/dbx_jobs-0.1.0-py3-none-any.whl"
-    assert [other.partition("==")[0] for other in others] == ["dagster-pipes", "great-expectations", "redis", "tzdata"]
+    declared = tomllib.loads((SOURCES / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert others == [f"{each.name}=={version(each.name)}" for each in map(Requirement, declared)]
 
 
 def test_a_new_cluster_is_the_declared_one_with_the_wheel_as_a_library(workspace: Databricks, cluster: Path):
