@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 
 import msgspec
@@ -292,7 +292,8 @@ def test_a_worker_that_takes_too_much_memory_is_replaced_and_requests_go_on(worl
             for _ in range(48):
                 # Bodies on their way are what a caller can make a worker keep.
                 slow = held.enter_context(wire.connect())
-                slow.sendall(wire.head(content_length=MAX_BODY_BYTES) + b" " * (MAX_BODY_BYTES - 1))
+                with suppress(OSError):  # it has enough of them already
+                    slow.sendall(wire.head(content_length=MAX_BODY_BYTES) + b" " * (MAX_BODY_BYTES - 1))
             eventually(lambda: "makes room for another" in (world.directory / "host.log").read_text())
         eventually(lambda: not worker.is_running())
         eventually(more_answers(seen))
