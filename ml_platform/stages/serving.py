@@ -155,8 +155,9 @@ def _reads(product: ProductSpec) -> list[Upstream]:
 def _applied(product: ProductSpec) -> str:
     """What is declared of an endpoint and of what watches it. Its policy counts with the next roll-out."""
     endpoint = product.endpoint.model_dump_json(exclude={"description", "rollout"})
+    asked = product.features.model_dump_json(include={"primary_key", "event_time", "online"})
     watched = product.monitors.model_dump_json() if product.monitors.azureml else ""
-    return endpoint + watched
+    return endpoint + asked + watched
 
 
 def declared_online(product: ProductSpec, settings: Settings) -> OnlineDeclaration | None:

@@ -173,6 +173,11 @@ def test_a_change_of_the_declared_endpoint_is_applied_and_its_policy_waits_for_t
     state = graph.endpoints.state(PRODUCT)
     assert state and state.declared.max_concurrent_requests == 7
     assert changed.conditions() == {}
+    online = product.features.online
+    assert online
+    features = product.features.model_copy(update={"online": online.model_copy(update={"ttl_minutes": 7.0})})
+    looked_up = product.model_copy(update={"endpoint": endpoint, "features": features})
+    assert ENDPOINT in Ticks(Served(graph.instance, tmp_path, looked_up)).conditions()
 
 
 def asked(ticks: Ticks) -> str:
