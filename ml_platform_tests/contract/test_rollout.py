@@ -92,6 +92,13 @@ def test_a_new_champion_takes_over_under_load_and_the_old_one_is_kept(world: Wor
     assert logged_once(world, outcomes.answers)
 
 
+def test_a_stage_of_no_time_is_left_out(world: World) -> None:
+    version = world.champion(-0.9)
+    policy = world.policy.model_copy(update={"shadow": WatchSpec(percent=50, seconds=0)})
+    assert world.rollout(policy).run(NAME, version).status == "served"
+    assert [stage["name"] for stage in world.evidence(version)["stages"]] == ["canary"]
+
+
 @pytest.mark.parametrize("world", ["here", pytest.param("there", marks=SELDOM)], indirect=True)
 def test_rolling_the_same_out_again_changes_nothing(world: World) -> None:
     world.champion(-0.9)

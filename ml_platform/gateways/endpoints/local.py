@@ -1,5 +1,6 @@
 """Endpoints on this machine: one host process each, which follows the declaration in its directory."""
 
+import errno
 import re
 import secrets
 import shutil
@@ -37,6 +38,8 @@ from ml_platform.scoring.state import (
 T = TypeVar("T")
 
 STOP_SECONDS = 15.0
+LOOK_SECONDS = 0.02
+CONNECT_SECONDS = 1.0
 
 
 class LocalEndpoints:
@@ -179,20 +182,21 @@ class LocalEndpoints:
                 return observed
             if ended():
                 raise EndpointError(f"the host of {name!r} has ended; its log says:\n{log_tail(directory)}")
-            time.sleep(0.02)
+            time.sleep(LOOK_SECONDS)
         raise EndpointError(f"endpoint {name!r} was not ready in {self._deadline} s:\n{log_tail(directory)}")
 
 
 def _revived(directory: Path, observed: Observed) -> bool:
     """Whether workers have outlived the host and start another, which has their socket: waited for."""
-    gone = _Gone(directory)
     with socket.socket() as asking:
-        answered = asking.connect_ex((ADDRESS, observed.port)) == 0
-    while answered and not gone():
-        if host_is_alive(directory):
-            return True
-        time.sleep(0.02)
-    return False
+        asking.settimeout(CONNECT_SECONDS)
+        # Where too many wait already nobody is let in, and somebody listens none the less.
+        if asking.connect_ex((ADDRESS, observed.port)) == errno.ECONNREFUSED:
+            return False
+    gone = _Gone(directory)
+    while not (alive := host_is_alive(directory)) and not gone():
+        time.sleep(LOOK_SECONDS)
+    return alive
 
 
 class _Gone:
